@@ -1,0 +1,106 @@
+"""Every error that seren raises on purpose, and what its catcher should do.
+
+    SerenError
+    ├── DecodeError            bytes that are no valid event, item, request or slate   -> dead-letter, count, go on
+    │   └── UnknownVersion     a record of a schema version that this build cannot read
+    ├── RequestError           one request could not be answered                       -> dead-letter it, keep its batch
+    │   └── MalformedAnswer    the model's text could not be parsed; carries the text
+    ├── EngineError            SerenGPT's engine
+    │   ├── EngineOverloaded   retriable; carries `retry_after_s`
+    │   └── EngineDead         fatal: let the process end and be restarted
+    ├── StoreError
+    │   └── StoreUnavailable   retriable: Redis is away, nothing may be acknowledged meanwhile
+    ├── BrokerError
+    │   └── BrokerUnavailable  retriable: Kafka is away
+    ├── LogError               a recorded log or data set cannot be read
+    ├── CheckpointError        a model folder is missing, corrupt or of another architecture
+    └── ConfigError            only at start; names the key, the value and the bound
+
+`retriable` tells the one `except` of an agent which way to go; nothing else decides it.
+"""
+
+from __future__ import annotations
+
+
+class SerenError(Exception):
+    """Base of all errors below."""
+
+    retriable = False
+
+
+class DecodeError(SerenError):
+    """Bytes from outside break the schema or a bound; the message names the field, the value and the bound."""
+
+
+class UnknownVersion(DecodeError):
+    """A well-formed record of a version that this build does not know."""
+
+
+class RequestError(SerenError):
+    """One request failed for a reason of its own; its batch mates are unaffected."""
+
+
+class MalformedAnswer(RequestError):
+    """The model answered with text that is not an answer.
+
+    Args:
+        text: what the model wrote; the first 200 characters are kept.
+    """
+
+    def __init__(self, message: str, text: str) -> None:
+        super().__init__(message)
+        self.text = text[:200]
+
+
+class EngineError(SerenError):
+    """SerenGPT's engine failed for a whole call."""
+
+
+class EngineOverloaded(EngineError):
+    """The engine cannot take more now.
+
+    Args:
+        retry_after_s: seconds after which a retry is worth while.
+    """
+
+    retriable = True
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class EngineDead(EngineError):
+    """The engine will not come back within this process."""
+
+
+class StoreError(SerenError):
+    """Redis answered with an error that a retry does not cure."""
+
+
+class StoreUnavailable(StoreError):
+    """Redis is away or loading."""
+
+    retriable = True
+
+
+class BrokerError(SerenError):
+    """Kafka answered with an error that a retry does not cure."""
+
+
+class BrokerUnavailable(BrokerError):
+    """Kafka is away."""
+
+    retriable = True
+
+
+class LogError(SerenError):
+    """A recorded log or data set cannot be read; the message names the file and the line."""
+
+
+class CheckpointError(SerenError):
+    """A model folder is missing a file, is corrupt, or holds another architecture."""
+
+
+class ConfigError(SerenError):
+    """A configuration key or value is wrong; the message names the key, the value and the bound."""
