@@ -18,7 +18,7 @@ ID_BYTES = 128
 TEXT_CHARS = 512
 CATEGORY_LEVELS = 16
 
-# Lengths here count characters, which msgspec checks while it decodes; the codec re-checks the bytes of ids that are not ASCII.
+# Lengths here count characters, which msgspec checks while it decodes; the codec re-checks the bytes of other than ASCII ids.
 Id = Annotated[str, Meta(min_length=1, max_length=ID_BYTES)]
 Text = Annotated[str, Meta(max_length=TEXT_CHARS)]
 Label = Annotated[str, Meta(min_length=1, max_length=TEXT_CHARS)]
@@ -127,7 +127,7 @@ class Seen(Struct, frozen=True, kw_only=True):
 
 
 class Exclusions(Struct, frozen=True, kw_only=True):
-    """Items that must not be offered, by rule."""
+    """Ids of items that must not be offered, by rule."""
 
     owned: tuple[str, ...] = ()
     in_cart: tuple[str, ...] = ()

@@ -1,0 +1,98 @@
+"""What the profile needs to know of an item or a query: fingerprints and tags, made once per item and shared by all users.
+
+Knows nothing about users. Tags are `family:text`; an item's leaf category and brand are tags of their families, its own tags
+carry their family in front or are attributes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from sys import intern
+from typing import NamedTuple, get_args
+
+from models.entities import Item, TagFamily, fingerprint
+
+FAMILIES: tuple[TagFamily, ...] = get_args(TagFamily)
+_WORD = re.compile(r"\w[\w'-]*")
+_QUERY_WORDS = 3  # longest tag that is looked for in a query
+_QUERY_LIMIT = 8  # tags that one query may give
+
+
+class ItemFeatures(NamedTuple):
+    """Fingerprints of the leaf category, brand and seller (0: none), and the tags that an event on the item speaks for."""
+
+    name: int
+    category: int
+    brand: int
+    seller: int
+    tags: tuple[str, ...]
+
+
+def item_features(item: Item, *, max_tag_bytes: int) -> ItemFeatures:
+    """The features of one item.
+
+    Example:
+        >>> mug = Item(item_id="1", title="red mug", category=("kitchen", "mug"), tags=("attribute:red", "scenario:picnic"))
+        >>> item_features(mug, max_tag_bytes=48).tags
+        ('category:mug', 'attribute:red', 'scenario:picnic')
+    """
+    tags = [f"category:{item.leaf}"]
+    if item.brand:
+        tags.append(f"brand:{item.brand}")
+    tags.extend(_with_family(tag) for tag in item.tags)
+    return ItemFeatures(
+        name=fingerprint(item.item_id),
+        category=fingerprint(item.leaf),
+        brand=fingerprint(item.brand) if item.brand else 0,
+        seller=fingerprint(item.seller) if item.seller else 0,
+        tags=tuple(dict.fromkeys(intern(cut(tag, max_tag_bytes)) for tag in tags)),
+    )
+
+
+def cut(text: str, max_bytes: int) -> str:
+    """`text`, or its longest beginning that takes at most `max_bytes` in UTF-8.
+
+    Example:
+        >>> cut("crème", 4)
+        'crè'
+    """
+    if len(text) * 4 <= max_bytes:
+        return text
+    return text.encode()[:max_bytes].decode(errors="ignore")
+
+
+class QueryTags:
+    """Finds the catalogue's tags in a search query, by rule: the longest known phrases of up to three words."""
+
+    def __init__(self, features: Iterable[ItemFeatures]) -> None:
+        self._tags_by_text: dict[str, tuple[str, ...]] = {}
+        for item in features:
+            self.learn(item)
+
+    def learn(self, item: ItemFeatures) -> None:
+        """Makes an item's tags known."""
+        for tag in item.tags:
+            text = tag.partition(":")[2]
+            known = self._tags_by_text.get(text, ())
+            if tag not in known:
+                self._tags_by_text[text] = (*known, tag)
+
+    def find(self, query: str) -> tuple[str, ...]:
+        """The tags that the query names, in its order."""
+        words = _WORD.findall(query.lower())
+        found: dict[str, None] = {}
+        start = 0
+        while start < len(words) and len(found) < _QUERY_LIMIT:
+            for length in range(min(_QUERY_WORDS, len(words) - start), 0, -1):
+                tags = self._tags_by_text.get(" ".join(words[start : start + length]))
+                if tags:
+                    found.update(dict.fromkeys(tags))
+                    start += length - 1
+                    break
+            start += 1
+        return tuple(found)[:_QUERY_LIMIT]
+
+
+def _with_family(tag: str) -> str:
+    return tag if tag.partition(":")[0] in FAMILIES and ":" in tag else f"attribute:{tag}"

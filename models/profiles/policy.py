@@ -1,0 +1,100 @@
+"""Every number that shapes a cognition profile, named, with its unit and reason.
+
+What the papers leave open (papers.md 1.9) is decided here. The byte budgets add up to less than `PROFILE_BYTES`, so a
+profile is bounded by construction and never has to be cut when it is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from models.entities import EventType
+
+DAY_MS = 86_400_000
+PROFILE_BYTES = 4096
+
+
+def _weights() -> dict[EventType, float]:
+    return {
+        "purchase": 1.0,
+        "cart": 0.6,
+        "favourite": 0.6,
+        "search": 0.5,
+        "click": 0.3,
+        "cancel": -1.0,
+        "hide": -1.0,
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowPolicy:
+    """The visit-day window of Definition 1 (papers.md 1.2)."""
+
+    visit_days: int = 10  # the paper's N; days on which the user visited, not calendar days
+    min_visit_days: int = 3  # below, "unseen" says little and the label is unknown (papers.md suggests 3)
+    impressions: bool = False  # True: only `expose` counts as seen; False: what was clicked or bought was seen
+    max_categories: int = 80  # 5 bytes each; past it those seen longest ago go first, and the window is that much shorter
+    max_brands: int = 24
+    max_sellers: int = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortTermPolicy:
+    """Tags with half-life decay, approval and rank (papers.md 1.3.1)."""
+
+    half_life_days: float = 14.0  # the paper's short-term window is 2-4 weeks: half of a tag's weight is gone after two
+    event_weight: dict[EventType, float] = field(default_factory=_weights)
+    top: int = 20  # tags that form the level; the paper leaves K open
+    family_cap: int = 8  # of them per family, so that no family crowds out the others
+    min_posterior: float = 0.04  # share of the decayed behaviour that carries the tag: approves a tag by behaviour
+    min_prior: float = 0.5  # decayed credibility: approves a tag by the pool for about one half-life after the last approval
+    posterior_weight: float = 0.6
+    prior_weight: float = 0.2
+    count_weight: float = 0.2
+    count_full: int = 8  # events after which more repetition adds no score
+    pool_bytes: int = 1900  # about 30 tags
+    max_tag_bytes: int = 48  # a longer tag is cut; one tag may not fill the pool
+
+
+@dataclass(frozen=True, kw_only=True)
+class LongTermPolicy:
+    """Admission to the long-term level over cycles (papers.md 1.3.2)."""
+
+    cycle_days: float = 15.0  # the paper's profile refresh
+    cycles: int = 6  # how many of the user's active cycles are looked at
+    min_cycles: int = 3  # frequency: in the short-term level in at least 3 of 6
+    max_gap_variation: float = 1.0  # regularity: standard deviation / mean of the gaps between those cycles
+    min_effectiveness: float = 1.0  # matched behaviour since it was first approved, against the mean of the approved tags
+    top: int = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryPolicy:
+    """The recent history, kept beside the levels because short-term tags lag."""
+
+    top: int = 24
+    bytes: int = 700
+    max_query_bytes: int = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class PossessionPolicy:
+    """What the user owns, has in the cart, or rejected: 6 bytes an item, the oldest go first."""
+
+    max_owned: int = 40
+    max_in_cart: int = 8
+    max_rejected: int = 16
+    reject_days: float = 90.0  # a cancelled or hidden item stays away for a season
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfilePolicy:
+    """All of the above, for the one function that folds an event through every level."""
+
+    window: WindowPolicy = field(default_factory=WindowPolicy)
+    short_term: ShortTermPolicy = field(default_factory=ShortTermPolicy)
+    long_term: LongTermPolicy = field(default_factory=LongTermPolicy)
+    history: HistoryPolicy = field(default_factory=HistoryPolicy)
+    possessions: PossessionPolicy = field(default_factory=PossessionPolicy)
+    attribute_bytes: int = 192
+    recent_event_ids: int = 16  # 4 bytes each: a producer's retry of one of the user's last events is not applied twice

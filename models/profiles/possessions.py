@@ -1,0 +1,38 @@
+"""What the user owns, has in the cart, or rejected: never to be offered again, or not for a while."""
+
+from __future__ import annotations
+
+from models.entities import Event
+from models.profiles.features import ItemFeatures
+from models.profiles.policy import PossessionPolicy
+from models.profiles.state import Profile
+
+
+def move(profile: Profile, event: Event, item: ItemFeatures, day: int, policy: PossessionPolicy) -> None:
+    """Moves the item between cart, ownership and rejection, as the event says."""
+    name = item.name
+    if event.type == "purchase":
+        profile.in_cart.pop(name, None)
+        profile.rejected.pop(name, None)
+        _put(profile.owned, name, day, policy.max_owned)
+    elif event.type == "cart":
+        _put(profile.in_cart, name, day, policy.max_in_cart)
+    elif event.type == "cancel":
+        profile.owned.pop(name, None)
+        profile.in_cart.pop(name, None)
+        _put(profile.rejected, name, day, policy.max_rejected)
+    elif event.type == "hide":
+        profile.in_cart.pop(name, None)
+        _put(profile.rejected, name, day, policy.max_rejected)
+
+
+def rejected(profile: Profile, day: int, policy: PossessionPolicy) -> list[int]:
+    """Fingerprints of the items that are still out of favour on `day`."""
+    return [name for name, since in profile.rejected.items() if day - since <= policy.reject_days]
+
+
+def _put(items: dict[int, int], name: int, day: int, limit: int) -> None:
+    items.pop(name, None)
+    items[name] = min(max(day, 0), 0xFFFF)
+    if len(items) > limit:
+        del items[next(iter(items))]

@@ -1,0 +1,119 @@
+"""The short-term level: tags with half-life decay, approved by the user's tag pool and by behaviour, scored and ranked.
+
+Source: papers.md 1.3.1; formulas and thresholds are ours (`ShortTermPolicy`). Two moments matter: `learn` folds one event
+into the pool of candidate tags; `rank` says which of them are credible now, best first.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, cast
+
+from models import decay
+from models.entities import TagFamily
+from models.profiles.policy import DAY_MS, ShortTermPolicy
+from models.profiles.state import Belief, Profile, belief_bytes
+
+_EVIDENCE = 2  # pointers a tag keeps: the newest events that it rests on
+_COUNT_MAX = 0xFFFF
+_KEEP_RATIO = 0.75  # a full pool is pruned to this share of its bytes, so that pruning is rare
+
+
+class Ranked(NamedTuple):
+    """A credible tag with what its score was made of."""
+
+    tag: str
+    family: TagFamily
+    score: float
+    posterior: float
+    prior: float
+    evidence: tuple[int, ...]
+
+
+def learn(profile: Profile, tags: tuple[str, ...], weight: float, ts_ms: int, offset: int, policy: ShortTermPolicy) -> None:
+    """Folds one event's tags into the pool; a negative weight takes weight away, and never adds a tag."""
+    half_life_ms = int(policy.half_life_days * DAY_MS)
+    _move_landmark(profile, ts_ms, half_life_ms)
+    gain = weight * decay.gain(ts_ms, landmark_ms=profile.landmark_ms, half_life_ms=half_life_ms)
+    profile.mass = max(0.0, profile.mass + gain)
+    day = ts_ms // DAY_MS
+    pool = profile.pool
+    for tag in tags:
+        belief = pool.get(tag)
+        if belief is None:
+            if gain > 0.0:
+                pool[tag] = Belief(gain, 1, day, 0, 0, 0, 0, (offset,))
+                profile.pool_bytes += belief_bytes(tag)
+            continue
+        belief.weight = max(0.0, belief.weight + gain)
+        if gain > 0.0:
+            if belief.count < _COUNT_MAX:
+                belief.count += 1
+            belief.last_day = max(belief.last_day, day)
+            belief.evidence = (belief.evidence[-1], offset) if belief.evidence else (offset,)
+    if profile.pool_bytes > policy.pool_bytes:
+        _prune(profile, policy)
+
+
+def rank(profile: Profile, as_of_ms: int, policy: ShortTermPolicy) -> list[Ranked]:
+    """The credible tags at `as_of_ms`, best first, at most `top` in all and `family_cap` of a family. Changes nothing."""
+    approved = [ranked for tag, belief in profile.pool.items() if (ranked := _judge(profile, tag, belief, as_of_ms, policy))]
+    approved.sort(key=lambda ranked: (-ranked.score, ranked.tag))
+    taken: list[Ranked] = []
+    per_family: dict[str, int] = {}
+    for ranked in approved:
+        count = per_family.get(ranked.family, 0)
+        if count < policy.family_cap:
+            per_family[ranked.family] = count + 1
+            taken.append(ranked)
+            if len(taken) == policy.top:
+                break
+    return taken
+
+
+def approve(profile: Profile, ranked: list[Ranked], as_of_ms: int, policy: ShortTermPolicy) -> None:
+    """Makes the tags that behaviour approved credible in the pool from now on (the prior of later approvals)."""
+    day = as_of_ms // DAY_MS
+    for entry in ranked:
+        if entry.posterior < policy.min_posterior:
+            continue
+        belief = profile.pool[entry.tag]
+        if not belief.approved_day:
+            belief.issued_count = belief.count
+            belief.issued_positives = profile.positives
+        belief.approved_day = max(belief.approved_day, day)
+
+
+def _judge(profile: Profile, tag: str, belief: Belief, as_of_ms: int, policy: ShortTermPolicy) -> Ranked | None:
+    posterior = belief.weight / profile.mass if profile.mass > 0.0 else 0.0
+    prior = 0.0
+    if belief.approved_day:
+        age_days = max(0.0, as_of_ms / DAY_MS - belief.approved_day)
+        prior = float(2.0 ** (-min(age_days / policy.half_life_days, 64.0)))
+    if belief.weight <= 0.0 or (posterior < policy.min_posterior and prior < policy.min_prior):
+        return None
+    repetition = min(belief.count, policy.count_full) / policy.count_full
+    score = policy.posterior_weight * min(1.0, posterior) + policy.prior_weight * prior + policy.count_weight * repetition
+    family = cast("TagFamily", tag.partition(":")[0])
+    return Ranked(tag, family, score, posterior, prior, belief.evidence)
+
+
+def _move_landmark(profile: Profile, ts_ms: int, half_life_ms: int) -> None:
+    """Rescales the pool before a gain would grow too large for a double; for most users this happens once."""
+    if (ts_ms - profile.landmark_ms) / half_life_ms <= decay.MAX_EXPONENT:
+        return
+    scale = decay.at(1.0, ts_ms, landmark_ms=profile.landmark_ms, half_life_ms=half_life_ms) if profile.pool else 0.0
+    profile.landmark_ms = ts_ms
+    profile.mass *= scale
+    profile.asked_mass *= scale
+    for belief in profile.pool.values():
+        belief.weight *= scale
+
+
+def _prune(profile: Profile, policy: ShortTermPolicy) -> None:
+    """Lets the weakest tags go; those that long-term admission counts on (in two cycles or more) stay the longest."""
+    order = sorted(profile.pool, key=lambda tag: (profile.pool[tag].cycles.bit_count() > 1, profile.pool[tag].weight, tag))
+    for tag in order:
+        if profile.pool_bytes <= policy.pool_bytes * _KEEP_RATIO:
+            return
+        del profile.pool[tag]
+        profile.pool_bytes -= belief_bytes(tag)

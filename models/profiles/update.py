@@ -1,0 +1,62 @@
+"""One event through every level, in the order that Definition 1 asks for: judged first, then seen."""
+
+from __future__ import annotations
+
+from models.entities import POSITIVE_EVENTS, Event, fingerprint
+from models.profiles import history, long_term, possessions, short_term, window
+from models.profiles.features import ItemFeatures
+from models.profiles.policy import DAY_MS, ProfilePolicy
+from models.profiles.state import Profile
+from models.serendipity import Flags, flags
+
+
+def is_duplicate(profile: Profile, event: Event) -> bool:
+    """Whether one of the user's last events had this id: a producer's retry."""
+    return fingerprint(event.event_id) in profile.recent_ids
+
+
+def update(
+    profile: Profile,
+    event: Event,
+    item: ItemFeatures | None,
+    query_tags: tuple[str, ...],
+    *,
+    offset: int,
+    policy: ProfilePolicy,
+) -> Flags | None:
+    """Folds one event into the profile, in place.
+
+    Args:
+        profile: the user's, owned by the caller.
+        event: an event of this user.
+        item: features of the event's item; None when it names none, or one that the catalogue does not know.
+        query_tags: tags that the event's query names.
+        offset: the event's place in its partition; kept as evidence.
+        policy: every threshold.
+
+    Returns:
+        The serendipity flags of an event on a known item, else None.
+
+    Cost: about 5 us for a purchase with four tags on one EPYC core.
+    """
+    day = min(event.ts_ms // DAY_MS, 0xFFFF)
+    long_term.close_cycle(profile, event.ts_ms, policy.long_term, policy.short_term)
+    judged = flags(profile, event, item, day, policy.window) if item else None
+    window.visit(profile, event, day, policy.window)
+    history.record(profile, event, offset, policy.history)
+    tags = item.tags if item else query_tags
+    weight = policy.short_term.event_weight.get(event.type, 0.0)
+    if tags and weight:
+        short_term.learn(profile, tags, weight, event.ts_ms, offset, policy.short_term)
+    if item:
+        window.see(profile, event, item, day, policy.window)
+        possessions.move(profile, event, item, day, policy.possessions)
+    if event.type in POSITIVE_EVENTS:
+        profile.positives += 1
+    profile.recent_ids.append(fingerprint(event.event_id))
+    if len(profile.recent_ids) > policy.recent_event_ids:
+        del profile.recent_ids[0]
+    profile.events += 1
+    profile.offset = offset
+    profile.last_ms = max(profile.last_ms, event.ts_ms)
+    return judged

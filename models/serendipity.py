@@ -1,0 +1,45 @@
+"""Definition 1 of serendipity, and the weaker flag that is counted online.
+
+Source: papers.md 1.2. The label: clicked or bought, and the leaf category unseen in the visit-day window. The flag needs no
+click and looks at category, brand and seller: `strict` when none of them was seen, `loose` when any of them is new (the
+paper's wording allows both; the strict reading fits its reported levels).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from models.entities import Event
+from models.profiles import window
+from models.profiles.features import ItemFeatures
+from models.profiles.policy import WindowPolicy
+from models.profiles.state import Profile
+
+LABEL_TYPES = frozenset({"click", "purchase"})
+
+
+class Flags(NamedTuple):
+    """`label` is None where it cannot be known: another type of event, or too few visit days."""
+
+    label: bool | None
+    related_strict: bool
+    related_loose: bool
+    visit_days: int
+
+
+def flags(profile: Profile, event: Event, item: ItemFeatures, day: int, policy: WindowPolicy) -> Flags:
+    """What the event is, judged by the window before its own day."""
+    new_category = not window.was_seen(profile.seen_categories, item.category, day)
+    new_others = [
+        not window.was_seen(seen, name, day)
+        for seen, name in ((profile.seen_brands, item.brand), (profile.seen_sellers, item.seller))
+        if name
+    ]
+    visit_days = window.days_before(profile, day)
+    known = event.type in LABEL_TYPES and visit_days >= policy.min_visit_days
+    return Flags(
+        label=new_category if known else None,
+        related_strict=new_category and all(new_others),
+        related_loose=new_category or any(new_others),
+        visit_days=visit_days,
+    )
