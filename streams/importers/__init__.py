@@ -1,0 +1,1 @@
+"""Makes recorded logs from public data sets; knows nothing about Kafka, Redis or the engine."""
