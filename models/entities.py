@@ -150,7 +150,6 @@ class Request(Struct, frozen=True, kw_only=True):
     epoch: int
     partition: int
     offset: int
-    watermark_ms: int
     digest: Digest
     seen: Seen
     exclusions: Exclusions

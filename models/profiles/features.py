@@ -7,7 +7,6 @@ carry their family in front or are attributes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from sys import intern
 from typing import NamedTuple, get_args
 
@@ -65,10 +64,8 @@ def cut(text: str, max_bytes: int) -> str:
 class QueryTags:
     """Finds the catalogue's tags in a search query, by rule: the longest known phrases of up to three words."""
 
-    def __init__(self, features: Iterable[ItemFeatures]) -> None:
+    def __init__(self) -> None:
         self._tags_by_text: dict[str, tuple[str, ...]] = {}
-        for item in features:
-            self.learn(item)
 
     def learn(self, item: ItemFeatures) -> None:
         """Makes an item's tags known."""

@@ -1,0 +1,416 @@
+"""One partition of behaviour events: records in; profiles, requests, labels and dead letters out. It does no I/O of its own.
+
+This is the whole of a profile worker's thinking, step by step:
+
+    decode(records) -> batch        bytes to events; what cannot be decoded becomes a dead letter
+    missing(batch)  -> users        whose profiles must be admitted first (from the store, or new)
+    apply(batch)                    event time moves on, due triggers fire, each event is folded into its profile
+    snapshot()      -> Snapshot     what has to become durable before these offsets may be committed
+
+Everything here depends on the records and their order alone, never on how they were cut into batches, on the clock, or on when
+a checkpoint was taken: that is what makes a replay end in the same bytes. It belongs to one worker at a time (`epoch`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from typing import NamedTuple, Protocol
+
+from models import trigger
+from models.catalogue import Catalogue
+from models.entities import Digest, Event, Exclusions, Item, Request, SerendipityLabel
+from models.errors import DecodeError
+from models.profiles import ItemFeatures, Profile, ProfilePolicy, QueryTags, digest, item_features, update, update_attributes
+from models.profiles.policy import DAY_MS
+from models.profiles.possessions import rejected
+from models.profiles.update import is_duplicate
+from models.profiles.window import days_before, seen
+from models.serendipity import Flags
+from models.trigger import TriggerPolicy
+from streams import codec, topics
+
+UNSENT_DUE_MS = 0  # timer of a user whose request is stored but perhaps not on its topic yet
+
+
+class Record(Protocol):
+    """What is used of a Kafka record; a replayed line looks the same."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+class DeadLetter(NamedTuple):
+    """A record that could not be used, with where it came from and why."""
+
+    topic: str
+    partition: int
+    offset: int
+    error: str
+    reason: str
+    key: bytes | None
+    value: bytes | None
+
+
+class Decoded(NamedTuple):
+    """One record of a batch: an event, or only a move of event time. `arrived_ms` is the broker's clock at the record."""
+
+    offset: int
+    event: Event | None
+    watermark_ms: int
+    arrived_ms: int
+
+
+class Resident:
+    """A user whose profile is in memory.
+
+    `request` is a fired request that is not yet known to be on its topic; `caused_ms` is the broker's clock at the record that
+    fired it (-1: unknown, the request was taken over), for measuring how long an event takes to become a slate.
+    """
+
+    __slots__ = ("caused_ms", "day", "digest", "profile", "request", "touched")
+
+    def __init__(self, profile: Profile, request: bytes = b"") -> None:
+        self.profile = profile
+        self.request = request
+        self.caused_ms = -1
+        self.touched = 0
+        self.day = -1
+        self.digest: Digest | None = None
+
+
+class Knowledge:
+    """What all partitions of a worker share: the catalogue, and the features and tags made from it."""
+
+    def __init__(self, items: Iterable[Item], *, max_tag_bytes: int) -> None:
+        self.catalogue = Catalogue(items)
+        self.features: dict[str, ItemFeatures] = {}
+        self.query_tags = QueryTags()
+        self.name_by_fingerprint: dict[int, str] = {}
+        self._max_tag_bytes = max_tag_bytes
+        for item in self.catalogue.items:
+            self._index(item)
+
+    def learn(self, item: Item) -> None:
+        """Takes a new or changed item in; what was already folded into profiles stays."""
+        self.catalogue.upsert(item)
+        self._index(item)
+
+    def _index(self, item: Item) -> None:
+        known = item_features(item, max_tag_bytes=self._max_tag_bytes)
+        self.features[item.item_id] = known
+        self.query_tags.learn(known)
+        self.name_by_fingerprint[known.name] = item.item_id
+
+
+class Snapshot(NamedTuple):
+    """What one checkpoint makes durable, in the order of `streams.checkpoint`."""
+
+    next_offset: int
+    watermark_ms: int
+    users: list[str]
+    dead_letters: list[DeadLetter]
+    labels: list[SerendipityLabel]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What decides how records become profiles and requests; the same for every partition and every worker."""
+
+    surface: str = "home"
+    profile: ProfilePolicy = field(default_factory=ProfilePolicy)
+    trigger: TriggerPolicy = field(default_factory=TriggerPolicy)
+    check_clock: bool = True  # hold events against the broker's clock; off for replays of old logs
+    label_digests: bool = True  # a label carries the digest from before its visit day, for training
+
+
+class Partition:
+    """The state of one assigned partition.
+
+    Args:
+        number: the partition.
+        epoch: the fence that this owner got when it took the partition over.
+        next_offset: the first offset that is not covered by the last checkpoint.
+        watermark_ms: event time at that checkpoint.
+        knowledge: catalogue and tags.
+        rules: thresholds.
+    """
+
+    def __init__(
+        self, number: int, *, epoch: int, next_offset: int, watermark_ms: int, knowledge: Knowledge, rules: Rules
+    ) -> None:
+        self.number = number
+        self.epoch = epoch
+        self.next_offset = next_offset
+        self.watermark_ms = watermark_ms
+        self.residents: dict[str, Resident] = {}
+        self.dirty: set[str] = set()
+        self.counts: Counter[str] = Counter()
+        self.dead_letters: list[DeadLetter] = []
+        self.labels: list[SerendipityLabel] = []
+        self._timers: list[tuple[int, str]] = []
+        self._batches = 0
+        self._knowledge = knowledge
+        self._rules = rules
+
+    # ------------------------------------------------------------------ records in
+
+    def decode(self, records: Iterable[Record]) -> list[Decoded]:
+        """The events of the records; those that are none become dead letters. Offsets already passed are left out."""
+        batch = []
+        for record in records:
+            if record.offset < self.next_offset:
+                self.counts["redelivered"] += 1
+                continue
+            self.next_offset = record.offset + 1
+            try:
+                batch.append(self._decode_one(record))
+            except DecodeError as error:
+                self._bury(topics.EVENTS, record, error)
+        return batch
+
+    def _decode_one(self, record: Record) -> Decoded:
+        value = record.value
+        if value is None:
+            return Decoded(record.offset, None, _watermark(record), record.timestamp)
+        event = codec.decode_event(value, clock_ms=record.timestamp if self._rules.check_clock else None)
+        if record.key != event.user_id.encode():
+            message = f"event: key {(record.key or b'')[:64]!r} is not user_id {event.user_id!r}"
+            raise DecodeError(message)
+        return Decoded(record.offset, event, event.ts_ms, record.timestamp)
+
+    def _bury(self, topic: str, record: Record, error: DecodeError) -> None:
+        self.counts["dead_letters"] += 1
+        self.dead_letters.append(
+            DeadLetter(topic, self.number, record.offset, type(error).__name__, str(error), record.key, record.value)
+        )
+
+    def missing(self, batch: Iterable[Decoded]) -> list[str]:
+        """Users of the batch whose profiles are not in memory, in order of appearance."""
+        residents = self.residents
+        users = {event.user_id: None for _, event, _, _ in batch if event is not None and event.user_id not in residents}
+        return list(users)
+
+    def admit(self, user_id: str, profile: Profile, request: bytes = b"") -> None:
+        """Takes a user's stored (or new) profile into memory, with the request that its owner may not have sent."""
+        resident = Resident(profile, request)
+        resident.touched = self._batches
+        self.residents[user_id] = resident
+        if request:
+            self.dirty.add(user_id)
+        due = trigger.due_ms(profile, self._rules.trigger)
+        if due is not None:
+            heappush(self._timers, (due, user_id))
+
+    # ------------------------------------------------------------------ events applied
+
+    def apply(self, batch: Iterable[Decoded]) -> None:
+        """Folds a batch in; every user in it must have been admitted."""
+        self._batches += 1
+        for offset, event, ts_ms, arrived_ms in batch:
+            if ts_ms > self.watermark_ms:
+                self.advance(ts_ms, arrived_ms=arrived_ms)
+            if event is None:
+                continue
+            resident = self.residents[event.user_id]
+            resident.touched = self._batches
+            if offset <= resident.profile.offset:
+                self.counts["already_applied"] += 1
+            elif is_duplicate(resident.profile, event):
+                self.counts["duplicates"] += 1
+            else:
+                self._apply_one(resident, event, offset)
+
+    def _apply_one(self, resident: Resident, event: Event, offset: int) -> None:
+        profile, knowledge = resident.profile, self._knowledge
+        item = knowledge.features.get(event.item_id) if event.item_id is not None else None
+        if item is None and event.item_id is not None:
+            self.counts["unknown_items"] += 1
+        query_tags = knowledge.query_tags.find(event.query) if event.query else ()
+        if self._rules.label_digests:
+            self._remember_before(resident, event)
+        flags = update(profile, event, item, query_tags, offset=offset, policy=self._rules.profile)
+        if flags is not None and flags.label:
+            self._label(resident, event, offset, flags)
+        had_timer = profile.pending is not None
+        trigger.consider(profile, event, self._rules.trigger)
+        if profile.pending is not None and not had_timer:
+            heappush(self._timers, (trigger.due_ms(profile, self._rules.trigger) or 0, event.user_id))
+        self.dirty.add(event.user_id)
+        self.counts["events"] += 1
+
+    def _remember_before(self, resident: Resident, event: Event) -> None:
+        """On a visit day's first event: the digest as it was, so that a label's sample does not contain its own basket."""
+        day = event.ts_ms // DAY_MS
+        if day == resident.day:
+            return
+        resident.day = day
+        enough = days_before(resident.profile, day) >= self._rules.profile.window.min_visit_days
+        resident.digest = self._digest(resident.profile, event.ts_ms) if enough else None
+
+    def _label(self, resident: Resident, event: Event, offset: int, flags: Flags) -> None:
+        item = self._knowledge.catalogue.get(event.item_id or "")
+        if item is None:
+            return
+        self.counts["labels"] += 1
+        self.labels.append(
+            SerendipityLabel(
+                event_id=event.event_id,
+                user_id=event.user_id,
+                item_id=item.item_id,
+                title=item.title,
+                category=item.leaf,
+                ts_ms=event.ts_ms,
+                partition=self.number,
+                offset=offset,
+                channel=event.channel,
+                related_strict=flags.related_strict,
+                related_loose=flags.related_loose,
+                visit_days=flags.visit_days,
+                digest=resident.digest,
+            )
+        )
+
+    # ------------------------------------------------------------------ time and triggers
+
+    def advance(self, now_ms: int, *, arrived_ms: int = -1) -> None:
+        """Moves event time on to `now_ms` and fires the triggers that became due, each as of its own due time."""
+        self.watermark_ms = max(self.watermark_ms, now_ms)
+        timers = self._timers
+        while timers and timers[0][0] <= self.watermark_ms:
+            _, user_id = heappop(timers)
+            resident = self.residents.get(user_id)
+            due = trigger.due_ms(resident.profile, self._rules.trigger) if resident else None
+            if resident is None or due is None:
+                continue
+            if due > self.watermark_ms:
+                heappush(timers, (due, user_id))
+            else:
+                self._fire(user_id, resident, due)
+                resident.caused_ms = arrived_ms
+
+    def next_due_ms(self) -> int | None:
+        """The earliest time at which a trigger may fire."""
+        return self._timers[0][0] if self._timers else None
+
+    def _fire(self, user_id: str, resident: Resident, due_ms: int) -> None:
+        profile = resident.profile
+        reason = trigger.fire(profile, due_ms)
+        request = Request(
+            user_id=user_id,
+            surface=self._rules.surface,
+            reason=reason,
+            as_of_ms=due_ms,
+            epoch=self.epoch,
+            partition=self.number,
+            offset=profile.offset,
+            digest=self._digest(profile, due_ms),
+            seen=seen(profile, self._rules.profile.window),
+            exclusions=self._exclusions(profile, due_ms),
+        )
+        resident.request = codec.encode(request)
+        self.dirty.add(user_id)
+        self.counts["requests"] += 1
+
+    def _digest(self, profile: Profile, as_of_ms: int) -> Digest:
+        return digest(profile, self._knowledge.catalogue.get, as_of_ms, self._rules.profile)
+
+    def _exclusions(self, profile: Profile, as_of_ms: int) -> Exclusions:
+        day = as_of_ms // DAY_MS
+        return Exclusions(
+            owned=self._named(profile.owned),
+            in_cart=self._named(profile.in_cart),
+            rejected=self._named(rejected(profile, day, self._rules.profile.possessions)),
+            seen_recently=tuple(dict.fromkeys(deed.text for deed in profile.deeds if deed.type != "search")),
+        )
+
+    def _named(self, fingerprints: Iterable[int]) -> tuple[str, ...]:
+        names = self._knowledge.name_by_fingerprint
+        return tuple(sorted(names[name] for name in fingerprints if name in names))
+
+    # ------------------------------------------------------------------ attributes
+
+    def apply_attributes(self, records: Iterable[Record]) -> None:
+        """Folds changes of user attributes in; their users must have been admitted (`attribute_users`)."""
+        for record in records:
+            if record.value is None:
+                continue
+            try:
+                change = codec.decode_attributes(record.value)
+            except DecodeError as error:
+                self._bury(topics.ATTRIBUTES, record, error)
+                continue
+            profile = self.residents[change.user_id].profile
+            if record.offset <= profile.attributes_offset:
+                continue
+            refused = update_attributes(profile, change, max_bytes=self._rules.profile.attribute_bytes)
+            self.counts["attributes_refused"] += len(refused)
+            profile.attributes_offset = record.offset
+            self.dirty.add(change.user_id)
+
+    def attribute_users(self, records: Iterable[Record]) -> list[str]:
+        """Users of the attribute records whose profiles are not in memory."""
+        users: dict[str, None] = {}
+        for record in records:
+            if record.value is None:
+                continue
+            try:
+                users[codec.decode_attributes(record.value).user_id] = None
+            except DecodeError as error:
+                self.counts[f"skipped_{type(error).__name__}"] += 0  # apply_attributes buries it
+        return [user_id for user_id in users if user_id not in self.residents]
+
+    # ------------------------------------------------------------------ checkpoint
+
+    def snapshot(self) -> Snapshot:
+        """What must become durable now. Stays the same until `settled`, so that a failed checkpoint is simply tried again."""
+        return Snapshot(self.next_offset, self.watermark_ms, sorted(self.dirty), list(self.dead_letters), list(self.labels))
+
+    def settled(self, snapshot: Snapshot) -> None:
+        """Forgets what a checkpoint has made durable; nothing may have been applied since the snapshot."""
+        self.dirty.difference_update(snapshot.users)
+        del self.dead_letters[: len(snapshot.dead_letters)]
+        del self.labels[: len(snapshot.labels)]
+
+    def timer_of(self, user_id: str) -> int | None:
+        """The durable timer of a user: when its trigger fires, or `UNSENT_DUE_MS` while its request may not be out."""
+        resident = self.residents[user_id]
+        if resident.request:
+            return UNSENT_DUE_MS
+        return trigger.due_ms(resident.profile, self._rules.trigger)
+
+    def evict(self, max_users: int) -> int:
+        """Lets the users go that were touched longest ago, down to `max_users`; never one with unsaved changes or a timer.
+
+        Returns:
+            How many went.
+        """
+        excess = len(self.residents) - max_users
+        if excess <= 0:
+            return 0
+        idle = [
+            (resident.touched, user_id)
+            for user_id, resident in self.residents.items()
+            if user_id not in self.dirty and resident.profile.pending is None and not resident.request
+        ]
+        idle.sort()
+        for _, user_id in idle[:excess]:
+            del self.residents[user_id]
+        return min(excess, len(idle))
+
+
+def _watermark(record: Record) -> int:
+    for name, value in record.headers:
+        if name == topics.WATERMARK_HEADER:
+            try:
+                return int(value)
+            except ValueError as error:
+                message = f"watermark header {value[:32]!r} is not a whole number of milliseconds"
+                raise DecodeError(message) from error
+    message = f"event: the value is null and there is no {topics.WATERMARK_HEADER} header"
+    raise DecodeError(message)

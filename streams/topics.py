@@ -1,0 +1,52 @@
+"""The topics: names, keys, partitions, retention. The contract with whoever runs Kafka; `seren topics create` makes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DAY_MS = 86_400_000
+
+EVENTS = "behaviour-events"
+ITEMS = "items"
+ATTRIBUTES = "user-attributes"
+REQUESTS = "seren-requests"
+DEAD_LETTERS = "seren-deadletter"
+LABELS = "seren-labels"
+
+# One number for every topic that is keyed by user, so that a user's events, attributes and requests share a partition number
+# and a worker owns all of them. Changing it later moves users between partitions: choose it for the largest cluster foreseen.
+USER_PARTITIONS = 4
+
+# A null record with this header on `behaviour-events` moves its partition's event time on; a replay ends with one per partition.
+WATERMARK_HEADER = "seren-watermark-ms"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topic:
+    """One topic as it should exist. `retention_ms` None: kept for ever (compacted)."""
+
+    name: str
+    key: str
+    partitions: int = USER_PARTITIONS
+    compacted: bool = False
+    retention_ms: int | None = None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The topic's settings as Kafka names them."""
+        if self.compacted:
+            return {"cleanup.policy": "compact"}
+        return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
+
+
+TOPICS: dict[str, Topic] = {
+    topic.name: topic
+    for topic in (
+        Topic(name=EVENTS, key="user_id", retention_ms=30 * DAY_MS),
+        Topic(name=ITEMS, key="item_id", partitions=1, compacted=True),
+        Topic(name=ATTRIBUTES, key="user_id", compacted=True),
+        Topic(name=REQUESTS, key="user_id", retention_ms=2 * DAY_MS),
+        Topic(name=DEAD_LETTERS, key="original", partitions=1, retention_ms=14 * DAY_MS),
+        Topic(name=LABELS, key="user_id", retention_ms=90 * DAY_MS),
+    )
+}
