@@ -4,7 +4,7 @@ Knows nothing about Kafka or the engine. What becomes what:
 
 - a line of an invoice with a customer is a `purchase`; of an invoice whose number starts with C, a `cancel`; `quantity` is the
   number of pieces. The event id is `<invoice>-<n>`, n the line's place in its invoice, counted over all lines of the file;
-- an invoice that keeps a purchase is a `visit` at its first minute, `v-<invoice>`. A cancellation is no visit: goods come back by post;
+- an invoice that keeps a purchase is a `visit` at its first minute, `v-<invoice>`. A cancellation is no visit;
 - a stock code is an item. Its title is its most frequent name (of equals, the first in the alphabet), in small letters with
   single blanks; its price is the median unit price; its category and tags come from `leaf_category` and `product_tags`;
 - a customer is a user, with the country that stands on most of the lines.
@@ -45,8 +45,8 @@ ABOUT = {
     "licence": "CC0-1.0",
     "source": "Chen, Sain and Guo (2012), doi:10.1057/dbm.2012.17; R package onlineretail",
     "notes": (
-        "All invoices with a customer of a British online gift wholesaler. The log has no impressions, so purchases and clicks "
-        "count as seen. Local times are taken as UTC. Categories and tags are derived from the products' names."
+        "All invoices with a customer of a British online gift wholesaler. The log has no impressions, so purchases and "
+        "clicks count as seen. Local times are taken as UTC. Categories and tags are derived from the products' names."
     ),
 }
 

@@ -1,8 +1,8 @@
 """Finds curated phrases in product names.
 
 Knows nothing about categories or tags. A name is written small and cut into words, plurals are made singular, and known
-misspellings and glued words are mended; a phrase goes through the same, so that both are compared in one form. A phrase is words
-that stand side by side; `^` binds it to the start of the name; `a + b` asks for all its parts, anywhere in the name.
+misspellings and glued words are mended; a phrase goes through the same, so that both are compared in one form. A phrase is
+words that stand side by side; `^` binds it to the start of the name; `a + b` asks for all its parts, anywhere in the name.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def occurs(phrase: Phrase, text: str) -> bool:
 
 
 def table_rows(table: str) -> Iterator[tuple[str, tuple[Phrase, ...]]]:
-    """The rows `name = phrase | phrase` of a table, from the top; empty lines and comments are skipped."""
-    for line in table.splitlines():
+    """The rows `name = phrase | phrase` of a table, from the top; an indented line goes on with the row above it."""
+    for line in table.replace("\n    ", " ").splitlines():
         if line and not line.startswith("#"):
             name, _, cell = line.partition(" = ")
             yield name, phrases(cell)

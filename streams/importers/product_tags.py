@@ -1,7 +1,7 @@
 """The tags of an Online Retail product: attributes, interests and scenarios, from its name and category.
 
-Knows nothing about users. A row whose phrase stands in the name or the leaf, or whose `@department` is the product's, gives its
-tag; the tags come in the order of the table, so the same product has the same tags in every process.
+Knows nothing about users. A row whose phrase stands in the name or the leaf, or whose `@department` is the product's, gives
+its tag; the tags come in the order of the table, so the same product has the same tags in every process.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ attribute:large = large | jumbo | giant | big
 attribute:small = small | mini | petit
 attribute:hanging = hanging
 interest:baking = @baking | baking | cake tin | pastry brush
-interest:cooking = frying pan | chopping board | kitchen scales | recipe | oven glove | cooking set | measuring jar | jam making
+interest:cooking = frying pan | chopping board | kitchen scales | recipe | oven glove | cooking set | measuring jar
+    | jam making
 interest:tea time = tea | teatime | teacup | teapot | tea cosy
 interest:coffee = coffee
 interest:gardening = @garden | gardening | childs garden | grow your own | potting shed
@@ -109,7 +110,8 @@ scenario:wedding = wedding | confetti | place settings
 scenario:party = @party | party | cocktail | celebration
 scenario:picnic = picnic | hammock | food cover | lunch box | lunch bag
 scenario:school = lunch box | lunch bag | exercise book | pencil | erasers and sharpeners | children's tableware
-scenario:travel = @bags-and-travel + travel | luggage | passport | holiday | travel | airline | cabin bag | overnight bag | weekend bag
+scenario:travel = @bags-and-travel + travel | luggage | passport | holiday | travel | airline | cabin bag | overnight bag
+    | weekend bag
 scenario:shopping = shopping bag | shopper | jumbo bag
 scenario:gift wrapping = wrapping paper | gift bag | gift tag | gift tape | ribbon | gift box
 scenario:sending cards = birthday card | greeting card | christmas card | postcard

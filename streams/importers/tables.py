@@ -1,7 +1,7 @@
 """Reads the CSV tables of a data set, plain or in xz, and counts the rows that cannot be used.
 
-Knows nothing about which data set it is. A table that is missing, of another shape, or cut short is an error; a row that is bad
-is counted by reason and never stops an import.
+Knows nothing about which data set it is. A table that is missing, of another shape, or cut short is an error; a row that is
+bad is counted by reason and never stops an import.
 """
 
 from __future__ import annotations
