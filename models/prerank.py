@@ -1,0 +1,99 @@
+"""Pre-rank: which candidates are worth SerenGPT's time, and what each is worth once it has spoken.
+
+Knows nothing about where candidates come from or how many places a slate has. Step 7 of the walk, on both sides of the one
+scoring call: `shortlist` before it, `prerank` after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from models.entities import Candidate, Filtered
+from models.retrieval.filters import SCORE_LIMIT
+
+# Scores are cut here before they are compared or drawn from: what differs between two processors is far smaller, and a 32-bit
+# float of a slate keeps as much.
+DIGITS = 6
+
+
+class Promise(NamedTuple):
+    """A candidate and its two scores that cost nothing."""
+
+    candidate: Candidate
+    unexpectedness: float
+
+    @property
+    def value(self) -> float:
+        """What is known before SerenGPT is asked."""
+        return round(self.candidate.relevance * self.unexpectedness, DIGITS)
+
+
+class Judged(NamedTuple):
+    """A candidate with all parts of its score, each in [0, 1]; `serendipity` is their product."""
+
+    item_id: str
+    relevance: float
+    unexpectedness: float
+    aligned: float
+    serendipity: float
+
+
+class Shortlist(NamedTuple):
+    """The candidates that SerenGPT scores, best first, and those that it does not."""
+
+    promises: tuple[Promise, ...]
+    filtered: tuple[Filtered, ...]
+
+
+def shortlist(candidates: Sequence[Candidate], unexpected: Sequence[float], *, limit: int) -> Shortlist:
+    """The candidates with the most relevance x unexpectedness, best first, of equal ones by item id.
+
+    Args:
+        candidates: those that the filters let through.
+        unexpected: their unexpectedness, in the same order.
+        limit: how many SerenGPT scores.
+
+    Returns:
+        Every candidate once, either in the list or filtered by the rule `score_limit`.
+
+    Raises:
+        ValueError: the two do not have the same length.
+    """
+    promises = [Promise(candidate, round(value, DIGITS)) for candidate, value in zip(candidates, unexpected, strict=True)]
+    promises.sort(key=lambda promise: (-promise.value, promise.candidate.item_id))
+    return Shortlist(
+        promises=tuple(promises[:limit]),
+        filtered=tuple(Filtered(promise.candidate.item_id, SCORE_LIMIT) for promise in promises[limit:]),
+    )
+
+
+def prerank(promises: Sequence[Promise], aligned: Sequence[float]) -> tuple[Judged, ...]:
+    """The candidates by serendipity = relevance x unexpectedness x aligned, best first, of equal ones by item id.
+
+    A product, so that a candidate which fails in one part cannot make up for it in another: surprising rubbish and the
+    welcome but expected both end low.
+
+    Args:
+        promises: as `shortlist` gave them.
+        aligned: SerenGPT's score of each, in [0, 1], in the same order.
+
+    Raises:
+        ValueError: the two do not have the same length.
+
+    Example:
+        >>> mug = Promise(Candidate(item_id="mug", relevance=0.5, sources=()), unexpectedness=0.8)
+        >>> [judged.serendipity for judged in prerank([mug], [0.5])]
+        [0.2]
+    """
+    judged = [
+        Judged(
+            item_id=promise.candidate.item_id,
+            relevance=promise.candidate.relevance,
+            unexpectedness=promise.unexpectedness,
+            aligned=round(value, DIGITS),
+            serendipity=round(promise.candidate.relevance * promise.unexpectedness * round(value, DIGITS), DIGITS),
+        )
+        for promise, value in zip(promises, aligned, strict=True)
+    ]
+    return tuple(sorted(judged, key=lambda one: (-one.serendipity, one.item_id)))
