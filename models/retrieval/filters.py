@@ -35,9 +35,7 @@ RULES = (OWNED, IN_CART, REJECTED, UNAVAILABLE, SEEN_RECENTLY, NEAR_DUPLICATE, S
 class FilterPolicy:
     """When two candidates are one."""
 
-    duplicate_cosine: float = (
-        0.97  # of item vectors; above, only small words of the title differ; 0.9 merges whole ranges
-    )
+    duplicate_cosine: float = 0.97  # of item vectors; above, only small words of the title differ; 0.9 merges whole ranges
 
 
 class Kept(NamedTuple):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import bm25s  # type: ignore[import-untyped]
+import bm25s
 import numpy as np
 
 from models.entities import Item

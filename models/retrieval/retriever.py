@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from models.catalogue import Catalogue
-from models.entities import Candidate, Digest
+from models.entities import Candidate, Digest, Item
 from models.retrieval.keywords import KeywordIndex
 from models.retrieval.merge import MergePolicy, merge
-from models.retrieval.text import words
+from models.retrieval.text import item_text, words
 from models.retrieval.vectors import Tower, Vector, VectorIndex, to_length
+
+# Types of behaviour that say where the user does not want to go; they are no part of the user's vector.
+UNWANTED = frozenset({"cancel", "hide"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +67,17 @@ class Retriever:
         row = None if item_id is None else self._rows.get(item_id)
         return self.tower.encode(text) if row is None else self._vector.vectors[row]
 
+    def item_vector(self, item: Item) -> Vector:
+        """The vector of an item, which need not be in the snapshot."""
+        return self.vector(item.item_id, item_text(item))
+
     def history(self, digest: Digest) -> list[Vector]:
-        """The vectors of the user's recent behaviours, oldest first; those that the tower cannot read are left out."""
-        every = (self.vector(behaviour.item_id, behaviour.title) for behaviour in digest.history)
+        """The vectors of the user's recent behaviours, oldest first.
+
+        What was given back or hidden is left out, and so is what the tower cannot read.
+        """
+        wanted = (behaviour for behaviour in digest.history if behaviour.type not in UNWANTED)
+        every = (self.vector(behaviour.item_id, behaviour.title) for behaviour in wanted)
         return [vector for vector in every if vector.any()]
 
     def user_vector(self, digest: Digest, *, decay: float) -> Vector:
