@@ -1,0 +1,47 @@
+# Shared by up.sh and down.sh, which source it: where things lie, and whether they run.
+
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+run_folder="$repository/.run"
+env_file="$run_folder/env"
+
+say() { printf '%s\n' "$*" >&2; }
+fail() { say "error: $*"; exit 1; }
+
+# docker or local. INFRA=docker or INFRA=local decides; else docker where an engine answers.
+infra_kind() {
+  if [[ -n "${INFRA:-}" ]]; then
+    [[ "$INFRA" == docker || "$INFRA" == local ]] || fail "INFRA is '$INFRA'; it may be docker or local"
+    echo "$INFRA"
+  elif docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1; then
+    echo docker
+  else
+    echo local
+  fi
+}
+
+# A process id from .run/NAME.pid that is still the program we started: ids are used again by others.
+running_pid() {
+  local name=$1 pattern=$2 pid
+  pid=$(cat "$run_folder/$name.pid" 2>/dev/null) || return 1
+  [[ -n "$pid" && -r "/proc/$pid/cmdline" ]] || return 1
+  tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q -- "$pattern" || return 1
+  echo "$pid"
+}
+
+redis_pid() { running_pid redis redis-server; }
+kafka_pid() { running_pid kafka kafka.Kafka; }
+
+stop_process() {
+  local name=$1 pid=$2 patience_s=$3 waited=0
+  kill -TERM "$pid" 2>/dev/null || true
+  # Until it is gone, or dead and only not yet collected by its parent.
+  while [[ -e "/proc/$pid" ]] && ! grep -q '^State:[[:space:]]*Z' "/proc/$pid/status" 2>/dev/null; do
+    if ((waited >= patience_s * 10)); then
+      say "$name (pid $pid) did not end within $patience_s s: killed"
+      kill -KILL "$pid" 2>/dev/null || true
+      break
+    fi
+    sleep 0.1
+    waited=$((waited + 1))
+  done
+}
