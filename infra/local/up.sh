@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Starts Apache Kafka (KRaft, one node) and Redis on free ports of 127.0.0.1, and writes their addresses to .run/env.
+# Starts Apache Kafka (KRaft, one node) and Redis on free ports of 127.0.0.1, and writes their addresses to .run/env as the
+# variables that seren reads: `set -a; source .run/env; set +a; seren doctor`.
 # With Docker where an engine runs, else from a JDK and the jars that infra/kafka/pom.xml pins. Idempotent.
 # KAFKA_PORT and REDIS_PORT choose the ports, INFRA=docker|local the way.
 set -euo pipefail
@@ -42,7 +43,7 @@ resolve_jars() {
 
 check_java() {
   local major
-  command -v java >/dev/null || fail "no java; install Debian's package openjdk-17-jdk-headless (Kafka 4 needs Java 17)"
+  command -v java >/dev/null || fail "no java; install Debian's package default-jre-headless (Kafka 4 needs Java 17 or later)"
   major=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1)
   ((${major:-0} >= 17)) || fail "java is version ${major:-unknown}; Kafka 4 needs 17 or later"
 }
@@ -89,8 +90,8 @@ wait_for() {
 write_env() {
   cat >"$env_file" <<ENV
 INFRA_KIND=$1
-SEREN_TEST_KAFKA=127.0.0.1:$2
-SEREN_TEST_REDIS=redis://127.0.0.1:$3/0
+SEREN_KAFKA_BOOTSTRAP=127.0.0.1:$2
+SEREN_REDIS_URL=redis://127.0.0.1:$3/0
 ENV
 }
 

@@ -1,0 +1,104 @@
+# The commands of this repository; `make` alone lists them. Each installs what it needs, once, into .venv: a virtual
+# environment of its own, whatever environment is active. PYTHON=python3.12 chooses another interpreter for it,
+# ARGS="..." is handed to the command that a target runs.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+# A path of the caller's would come before ours, and `models` and `streams` are names that others use, too.
+unexport PYTHONPATH PYTHONHOME
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --no-input
+ARGS ?=
+# The first of these that is Python 3.11 or later.
+PYTHON ?= $(firstword $(foreach name,python3.11 python3 python3.12 python3.13,$(shell \
+  $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(name))))
+# Files that import torch at their top can be collected only where the train extra is installed.
+TORCH_FILES = $(shell grep -rlE --include='*.py' '^(import|from) (torch|transformers|vllm|safetensors)' models streams)
+UNIT := not integration and not train
+
+.PHONY: help
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+.PHONY: setup
+setup: $(VENV)/.dev ## Install the project and its development tools into .venv
+
+.PHONY: demo
+demo: $(VENV)/.run ## The whole walk on a recorded log: embedded broker and Redis, no set-up
+	@$(VENV)/bin/seren demo $(ARGS)
+
+.PHONY: test
+test: $(VENV)/.dev ## Unit tests and doctests; no services, no torch
+	@$(PY) -m pytest -m "$(UNIT)" --doctest-modules $(addprefix --ignore=,$(TORCH_FILES)) $(ARGS)
+
+.PHONY: test-train
+test-train: $(VENV)/.train ## Tests of training and of the torch engine (installs torch)
+	@$(PY) -m pytest -m "train" $(ARGS)
+
+.PHONY: itest
+itest: $(VENV)/.dev ## Tests against real Kafka and Redis, which `make up` starts
+	@$(PY) -m pytest -m "integration" tests/integration $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.dev ## ruff, mypy, import-linter; changes nothing
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(PY) -m mypy
+	@$(VENV)/bin/lint-imports
+
+.PHONY: fmt
+fmt: $(VENV)/.dev ## Format the code and mend what ruff can mend
+	@$(VENV)/bin/ruff check --fix .
+	@$(VENV)/bin/ruff format .
+
+.PHONY: check
+check: lint test ## lint and test
+
+.PHONY: bench
+bench: $(VENV)/.run ## Throughput and latency on this machine, as a table
+	@$(VENV)/bin/seren bench $(ARGS)
+
+.PHONY: train-small
+train-small: $(VENV)/.train ## Train the small SerenGPT that is shipped, from the shipped log (installs torch)
+	@$(VENV)/bin/seren train small $(ARGS)
+
+.PHONY: up
+up: ## Start real Kafka and Redis on loopback (Docker, else JDK 17 and Maven); addresses in .run/env
+	@infra/local/up.sh
+
+.PHONY: down
+down: ## Stop them and remove their data
+	@infra/local/down.sh
+
+.PHONY: clean
+clean: down ## Remove .venv, caches and everything else that make has made
+	@rm -rf $(VENV) .run infra/kafka/target build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find models streams tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- the environment: installed again when pyproject.toml changes
+
+$(VENV)/.made:
+	@[ -n "$(PYTHON)" ] || { echo "error: no Python 3.11 or later on PATH; install it, or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "error: $(PYTHON) lacks venv or ensurepip; install Debian's package python3-venv" >&2; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version) ..." >&2
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.run: pyproject.toml | $(VENV)/.made
+	@echo "Installing seren into $(VENV) (once; a minute or two) ..." >&2
+	@$(PIP_INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/.made
+	@echo "Installing seren and its development tools into $(VENV) (once; a minute or two) ..." >&2
+	@$(PIP_INSTALL) --editable '.[dev]'
+	@touch $(VENV)/.run $@
+
+$(VENV)/.train: pyproject.toml | $(VENV)/.made
+	@echo "Installing seren with torch into $(VENV) (once; several minutes and GB) ..." >&2
+	@$(PIP_INSTALL) --editable '.[dev,train]'
+	@touch $(VENV)/.run $(VENV)/.dev $@
