@@ -38,9 +38,12 @@ def distinct(titles: Iterable[str]) -> tuple[str, ...]:
     >>> distinct(["Red cup", "", "cup, RED", "tea pot"])
     ('Red cup', 'tea pot')
     """
-    first = {tuple(sorted(words(title))): title for title in reversed(list(titles))}
-    kept = {title for key, title in first.items() if key}
-    return tuple(dict.fromkeys(title for title in first.values() if title in kept))[::-1]
+    first: dict[tuple[str, ...], str] = {}
+    for title in titles:
+        key = tuple(sorted(words(title)))
+        if key:
+            first.setdefault(key, title)
+    return tuple(first.values())
 
 
 class Retriever:

@@ -61,9 +61,10 @@ class Tower:
             CheckpointError: the file is missing or no tower.
         """
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            # Opened here: numpy would leave a torn file open.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return cls(arrays["table"], name=str(arrays["name"]))
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
             message = f"tower {path.name}: {error}"
             raise CheckpointError(message) from error
 
