@@ -83,7 +83,8 @@ def read_lines(path: Path | str) -> Iterator[tuple[int, bytes]]:
                 number += 1
                 yield number, line
     except (OSError, EOFError, zstandard.ZstdError) as error:
-        msg = f"{path}: cannot be read after line {number}: {error}"
+        where = f" after line {number}" if number else ""
+        msg = f"{path}: cannot be read{where}: {getattr(error, 'strerror', None) or error}"
         raise LogError(msg) from error
 
 

@@ -162,7 +162,8 @@ def _pieces(text: str) -> int:
 
 
 def _title(name: str) -> str:
-    return " ".join(name.split()).lower()
+    """A name to read: small letters, single blanks, a blank after each comma and no loose stop at the end."""
+    return " ".join(name.lower().replace(",", " , ").split()).replace(" ,", ",").strip(" ,.")
 
 
 def _line(row: Row, place: int) -> _Line:

@@ -104,7 +104,8 @@ def read_table(path: Path, columns: Sequence[str], dropped: DroppedRows) -> Iter
                     continue
                 yield Row(line, tuple(cells[place] for place in places))
     except (OSError, EOFError, lzma.LZMAError) as error:
-        msg = f"{path}: cannot be read after line {line}: {error}"
+        where = f" after line {line}" if line else ""
+        msg = f"{path}: cannot be read{where}: {getattr(error, 'strerror', None) or error}"
         raise LogError(msg) from error
 
 
