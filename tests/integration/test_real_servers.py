@@ -22,6 +22,10 @@ async def create(admin, name, *, partitions=1, settings=None):
     answer = await admin.create_topics([NewTopic(name, partitions, 1, topic_configs=settings or {})])
     for _, code, *_ in answer.topic_errors:
         assert code == 0, for_code(code)
+    # The controller has answered; the broker that serves clients learns of the topic a moment later.
+    async with asyncio.timeout(WAIT_S):
+        while (await admin.describe_topics([name]))[0]["error_code"] != 0:  # noqa: ASYNC110 - another machine's state
+            await asyncio.sleep(0.05)
 
 
 @contextlib.asynccontextmanager
