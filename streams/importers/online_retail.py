@@ -37,7 +37,7 @@ _INVOICE = re.compile(r"C?\d{1,12}")
 _CUSTOMER = re.compile(r"(\d{1,12})(?:\.0)?")
 # Services that hide under a product's code.
 _SERVICE_NAMES = frozenset({"next day carriage", "packing charge", "high resolution image"})
-_MAX_TITLE = 200  # characters; the till prints 35, so a longer name is two rows run together
+_MAX_TEXT = 200  # characters of a name or country; the till prints 35, so a longer name is two rows run together
 _MAX_QUANTITY = 10_000_000  # pieces; the bound of `Event.quantity`
 
 ABOUT = {
@@ -95,7 +95,7 @@ def import_online_retail(path: Path, out: Path) -> ImportSummary:
         lines.append(line)
         products[line.code].names[_title(row.cells[2])] += 1
         products[line.code].prices.append(float(row.cells[5]))
-        countries[line.user_id][row.cells[7].strip()] += 1
+        countries[line.user_id][row.cells[7].strip()[:_MAX_TEXT]] += 1
     lines.sort(key=lambda line: (line.ts_ms, line.invoice, line.place))
     return write_import(
         out,
@@ -118,7 +118,7 @@ def _refusal(row: Row) -> str | None:
         ("customer is no number", _CUSTOMER.fullmatch(customer.strip()) is not None),
         ("invoice is no number", _INVOICE.fullmatch(invoice.strip()) is not None),
         ("not a product", _is_product(code, name)),
-        ("no product name", bool(name.strip()) and len(name) <= _MAX_TITLE),
+        ("no product name", bool(name.strip()) and len(name) <= _MAX_TEXT),
         ("a stock-taker's note for a name", any(letter.isupper() for letter in name)),
         ("date is no time", _ts_ms(date) is not None),
         ("price is no amount above 0", _amount(price) > 0),

@@ -10,6 +10,7 @@ a checksum of product, store and week, so stores and weeks differ. `surface` is 
 from __future__ import annotations
 
 import heapq
+import re
 import zlib
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -27,6 +28,7 @@ COLUMNS = ("product_id", "store_id", "display_location", "mailer_location", "wee
 _MAILER = {"H": 0, "D": 0, "Z": 0, "F": 1, "L": 1, "A": 2, "X": 2, "J": 3, "P": 3, "C": 4}
 _DISPLAY = {"1": 0, "3": 0, "4": 1, "5": 2, "2": 2, "6": 2, "7": 3, "9": 3, "A": 4}
 _NOWHERE = 9
+_WEEK = re.compile(r"\d{1,6}")
 
 
 def read_promotions(
@@ -47,7 +49,7 @@ def read_promotions(
     for row in read_table(path, COLUMNS, dropped):
         product, store, display, mailer, week = (cell.strip() for cell in row.cells)
         ranks = (_MAILER.get(mailer, _NOWHERE), _DISPLAY.get(display, _NOWHERE))
-        if not week.isdecimal():
+        if _WEEK.fullmatch(week) is None:
             dropped.add(path.name, "week is no number", row.line)
         elif product not in products:
             dropped.add(path.name, "product is no described goods", row.line)
