@@ -40,4 +40,5 @@ async def walk(bootstrap: str) -> None:
     print(*(value.decode() for value in got), "committed", committed)
 
 
-asyncio.run(walk(sys.argv[1]))
+if __name__ == "__main__":
+    asyncio.run(walk(sys.argv[1]))
