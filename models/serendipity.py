@@ -29,17 +29,18 @@ class Flags(NamedTuple):
 
 def flags(profile: Profile, event: Event, item: ItemFeatures, day: int, policy: WindowPolicy) -> Flags:
     """What the event is, judged by the window before its own day."""
-    new_category = not window.was_seen(profile.seen_categories, item.category, day)
+    days = window.days_before(profile, day, policy)
+    since = days[0] if days else day
+    new_category = not window.was_seen(profile.seen_categories, item.category, since, day)
     new_others = [
-        not window.was_seen(seen, name, day)
+        not window.was_seen(seen, name, since, day)
         for seen, name in ((profile.seen_brands, item.brand), (profile.seen_sellers, item.seller))
         if name
     ]
-    visit_days = window.days_before(profile, day)
-    known = event.type in LABEL_TYPES and visit_days >= policy.min_visit_days
+    known = event.type in LABEL_TYPES and len(days) >= policy.min_visit_days
     return Flags(
         label=new_category if known else None,
         related_strict=new_category and all(new_others),
         related_loose=new_category or any(new_others),
-        visit_days=visit_days,
+        visit_days=len(days),
     )

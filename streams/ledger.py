@@ -6,7 +6,7 @@ acknowledgements, which can commit past an unfinished message (runtime facts in 
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from collections import deque
 
 
 class OffsetLedger:
@@ -30,7 +30,7 @@ class OffsetLedger:
     def __init__(self, next_offset: int) -> None:
         self._next = next_offset
         self._open: set[int] = set()
-        self._taken: list[int] = []
+        self._taken: deque[int] = deque()  # in rising order; finished ones stay while an older one is open
 
     def take(self, offset: int) -> None:
         """Notes that work on `offset` has begun; offsets come in rising order, gaps (compaction) are allowed.
@@ -43,13 +43,13 @@ class OffsetLedger:
             raise ValueError(message)
         self._next = offset + 1
         self._open.add(offset)
-        heappush(self._taken, offset)
+        self._taken.append(offset)
 
     def finish(self, offset: int) -> None:
         """Notes that the work on `offset` is done and durable. Finishing twice is harmless."""
         self._open.discard(offset)
         while self._taken and self._taken[0] not in self._open:
-            heappop(self._taken)
+            self._taken.popleft()
 
     @property
     def committable(self) -> int:

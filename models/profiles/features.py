@@ -39,7 +39,7 @@ def item_features(item: Item, *, max_tag_bytes: int) -> ItemFeatures:
     tags = [f"category:{item.leaf}"]
     if item.brand:
         tags.append(f"brand:{item.brand}")
-    tags.extend(_with_family(tag) for tag in item.tags)
+    tags.extend(with_family for tag in item.tags if (with_family := _with_family(tag)))
     return ItemFeatures(
         name=fingerprint(item.item_id),
         category=fingerprint(item.leaf),
@@ -62,27 +62,27 @@ def cut(text: str, max_bytes: int) -> str:
 
 
 class QueryTags:
-    """Finds the catalogue's tags in a search query, by rule: the longest known phrases of up to three words."""
+    """Finds the catalogue's tags in a search query, by rule: the longest known phrases of up to three words, in any case."""
 
     def __init__(self) -> None:
-        self._tags_by_text: dict[str, tuple[str, ...]] = {}
+        self._tags_by_phrase: dict[str, tuple[str, ...]] = {}
 
     def learn(self, item: ItemFeatures) -> None:
         """Makes an item's tags known."""
         for tag in item.tags:
-            text = tag.partition(":")[2]
-            known = self._tags_by_text.get(text, ())
+            phrase = _phrase(tag.partition(":")[2])
+            known = self._tags_by_phrase.get(phrase, ())
             if tag not in known:
-                self._tags_by_text[text] = (*known, tag)
+                self._tags_by_phrase[phrase] = (*known, tag)
 
     def find(self, query: str) -> tuple[str, ...]:
         """The tags that the query names, in its order."""
-        words = _WORD.findall(query.lower())
+        words = _phrase(query).split()
         found: dict[str, None] = {}
         start = 0
         while start < len(words) and len(found) < _QUERY_LIMIT:
             for length in range(min(_QUERY_WORDS, len(words) - start), 0, -1):
-                tags = self._tags_by_text.get(" ".join(words[start : start + length]))
+                tags = self._tags_by_phrase.get(" ".join(words[start : start + length]))
                 if tags:
                     found.update(dict.fromkeys(tags))
                     start += length - 1
@@ -91,5 +91,14 @@ class QueryTags:
         return tuple(found)[:_QUERY_LIMIT]
 
 
-def _with_family(tag: str) -> str:
-    return tag if tag.partition(":")[0] in FAMILIES and ":" in tag else f"attribute:{tag}"
+def _with_family(tag: str) -> str | None:
+    """`family:text`; None for a tag without text, which says nothing."""
+    family, colon, text = tag.partition(":")
+    if not colon or family not in FAMILIES:
+        family, text = "attribute", tag
+    return f"{family}:{text}" if text.strip() else None
+
+
+def _phrase(text: str) -> str:
+    """The words of a text as queries are searched for them: lower case, single spaces, no punctuation between them."""
+    return " ".join(_WORD.findall(text.lower()))

@@ -17,7 +17,9 @@ def record(profile: Profile, event: Event, offset: int, policy: HistoryPolicy) -
     """Appends the event when it is deliberate, and lets the oldest go until both bounds hold."""
     if event.type not in _RECORDED:
         return
-    text = event.item_id or cut(event.query or "", policy.max_query_bytes)
+    text = event.item_id
+    if event.type == "search" or text is None:
+        text = cut(event.query or "", policy.max_query_bytes)
     deeds = profile.deeds
     deeds.append(Deed(offset, event.ts_ms, event.type, text))
     profile.deeds_bytes += deed_bytes(text)

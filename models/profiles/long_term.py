@@ -7,12 +7,14 @@ the user did something count, so that a customer who comes every other month can
 from __future__ import annotations
 
 from itertools import pairwise
+from math import fsum
 
 from models.profiles import short_term
 from models.profiles.policy import DAY_MS, LongTermPolicy, ShortTermPolicy
 from models.profiles.state import Belief, Profile
 
 _CYCLES_KEPT = 12  # bits kept per tag: two bytes in a written profile
+_ROUNDING = 1e-9  # tags of one and the same rate must not fall below their own mean by the last bit of a double
 
 
 def close_cycle(profile: Profile, ts_ms: int, policy: LongTermPolicy, short: ShortTermPolicy) -> None:
@@ -34,12 +36,13 @@ def close_cycle(profile: Profile, ts_ms: int, policy: LongTermPolicy, short: Sho
 def admitted(profile: Profile, policy: LongTermPolicy) -> list[tuple[str, float]]:
     """The tags of the long-term level with their scores in (0, 1], best first. Changes nothing."""
     rates = {tag: rate for tag, belief in profile.pool.items() if (rate := _match_rate(profile, belief)) is not None}
-    mean = sum(rates.values()) / len(rates) if rates else 0.0
+    mean = fsum(rates.values()) / len(rates) if rates else 0.0
+    least = policy.min_effectiveness * mean * (1.0 - _ROUNDING)
     traits = []
     for tag, belief in profile.pool.items():
         recent = belief.cycles & ((1 << policy.cycles) - 1)
         frequent = recent.bit_count() >= policy.min_cycles
-        effective = rates.get(tag, mean) >= policy.min_effectiveness * mean
+        effective = rates.get(tag, least) >= least
         if frequent and effective and gap_variation(recent) <= policy.max_gap_variation:
             traits.append((tag, recent.bit_count() / policy.cycles))
     traits.sort(key=lambda trait: (-trait[1], -profile.pool[trait[0]].count, trait[0]))
@@ -64,7 +67,7 @@ def gap_variation(cycles: int) -> float:
 
 
 def _match_rate(profile: Profile, belief: Belief) -> float | None:
-    """Share of the user's positive events since the tag was first approved that carried it; None before."""
+    """Share of what the user wanted since the tag was first approved that carried it; None before."""
     positives = profile.positives - belief.issued_positives
     if not belief.approved_day or positives <= 0:
         return None

@@ -9,9 +9,29 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from models.entities import EventType
+from models.errors import ConfigError
 
 DAY_MS = 86_400_000
 PROFILE_BYTES = 4096
+LAST_DAY = 0xFFFF  # days are written in two bytes: the year 2149
+MAX_VISIT_DAYS = 14  # a written day is one of 15 places: the window and today
+
+# What a written profile spends on one tag and on one line of history beside the text itself.
+BELIEF_OVERHEAD_BYTES = 52  # weight 9, positives 5, five counters and days 3 each, two offsets 9 each, headers 5
+DEED_OVERHEAD_BYTES = 23  # offset 9, time 9, type 1, headers 4
+
+# Most bytes of all that no policy bounds: headers, counters, timestamps (9 bytes each), the trigger's state.
+_FIXED_BYTES = 148
+
+
+def day_of(ts_ms: int) -> int:
+    """The day of an event time, counted from 1970; at least 1, because 0 stands for never, and at most `LAST_DAY`.
+
+    Example:
+        >>> day_of(0), day_of(86_400_000 * 20_000 + 5), day_of(2**53 - 1)
+        (1, 20000, 65535)
+    """
+    return min(max(ts_ms // DAY_MS, 1), LAST_DAY)
 
 
 def _weights() -> dict[EventType, float]:
@@ -36,6 +56,17 @@ class WindowPolicy:
     max_categories: int = 80  # 5 bytes each; past it those seen longest ago go first, and the window is that much shorter
     max_brands: int = 24
     max_sellers: int = 24
+
+    def __post_init__(self) -> None:
+        """Refuses a window that a profile cannot write down."""
+        if not 1 <= self.visit_days <= MAX_VISIT_DAYS:
+            message = f"visit_days = {self.visit_days} is not within 1 <= visit_days <= {MAX_VISIT_DAYS}"
+            raise ConfigError(message)
+
+    @property
+    def written_bytes(self) -> int:
+        """Upper bound of the window's part of a written profile: 3 bytes a visit day, 5 a name."""
+        return 3 * (self.visit_days + 1) + 5 * (self.max_categories + self.max_brands + self.max_sellers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +94,7 @@ class LongTermPolicy:
     cycle_days: float = 15.0  # the paper's profile refresh
     cycles: int = 6  # how many of the user's active cycles are looked at
     min_cycles: int = 3  # frequency: in the short-term level in at least 3 of 6
-    max_gap_variation: float = 1.0  # regularity: standard deviation / mean of the gaps between those cycles
+    max_gap_variation: float = 0.5  # regularity: deviation / mean of the gaps between them; of six cycles none is over 0.6
     min_effectiveness: float = 1.0  # matched behaviour since it was first approved, against the mean of the approved tags
     top: int = 10
 
@@ -86,6 +117,11 @@ class PossessionPolicy:
     max_rejected: int = 16
     reject_days: float = 90.0  # a cancelled or hidden item stays away for a season
 
+    @property
+    def written_bytes(self) -> int:
+        """Upper bound of the possessions' part of a written profile."""
+        return 6 * (self.max_owned + self.max_in_cart + self.max_rejected)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProfilePolicy:
@@ -98,3 +134,22 @@ class ProfilePolicy:
     possessions: PossessionPolicy = field(default_factory=PossessionPolicy)
     attribute_bytes: int = 192
     recent_event_ids: int = 16  # 4 bytes each: a producer's retry of one of the user's last events is not applied twice
+
+    def __post_init__(self) -> None:
+        """Refuses budgets that together could break `PROFILE_BYTES`."""
+        if self.written_bytes > PROFILE_BYTES:
+            message = f"the budgets of a profile add up to {self.written_bytes} bytes; the bound is {PROFILE_BYTES}"
+            raise ConfigError(message)
+
+    @property
+    def written_bytes(self) -> int:
+        """Upper bound of a written profile, whatever the events were."""
+        return (
+            _FIXED_BYTES
+            + self.attribute_bytes
+            + self.short_term.pool_bytes
+            + self.history.bytes
+            + self.window.written_bytes
+            + self.possessions.written_bytes
+            + 4 * self.recent_event_ids
+        )

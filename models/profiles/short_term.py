@@ -10,7 +10,7 @@ from typing import NamedTuple, cast
 
 from models import decay
 from models.entities import TagFamily
-from models.profiles.policy import DAY_MS, ShortTermPolicy
+from models.profiles.policy import DAY_MS, ShortTermPolicy, day_of
 from models.profiles.state import Belief, Profile, belief_bytes
 
 _EVIDENCE = 2  # pointers a tag keeps: the newest events that it rests on
@@ -30,12 +30,16 @@ class Ranked(NamedTuple):
 
 
 def learn(profile: Profile, tags: tuple[str, ...], weight: float, ts_ms: int, offset: int, policy: ShortTermPolicy) -> None:
-    """Folds one event's tags into the pool; a negative weight takes weight away, and never adds a tag."""
+    """Folds one event's tags into the pool.
+
+    A negative weight takes weight away from its own tags; it adds no tag, and no other tag gains by it: `mass` sums what was
+    given, never what was taken.
+    """
     half_life_ms = int(policy.half_life_days * DAY_MS)
     _move_landmark(profile, ts_ms, half_life_ms)
     gain = weight * decay.gain(ts_ms, landmark_ms=profile.landmark_ms, half_life_ms=half_life_ms)
-    profile.mass = max(0.0, profile.mass + gain)
-    day = ts_ms // DAY_MS
+    profile.mass += max(0.0, gain)
+    day = day_of(ts_ms)
     pool = profile.pool
     for tag in tags:
         belief = pool.get(tag)
@@ -72,7 +76,7 @@ def rank(profile: Profile, as_of_ms: int, policy: ShortTermPolicy) -> list[Ranke
 
 def approve(profile: Profile, ranked: list[Ranked], as_of_ms: int, policy: ShortTermPolicy) -> None:
     """Makes the tags that behaviour approved credible in the pool from now on (the prior of later approvals)."""
-    day = as_of_ms // DAY_MS
+    day = day_of(as_of_ms)
     for entry in ranked:
         if entry.posterior < policy.min_posterior:
             continue
@@ -92,7 +96,7 @@ def _judge(profile: Profile, tag: str, belief: Belief, as_of_ms: int, policy: Sh
     if belief.weight <= 0.0 or (posterior < policy.min_posterior and prior < policy.min_prior):
         return None
     repetition = min(belief.count, policy.count_full) / policy.count_full
-    score = policy.posterior_weight * min(1.0, posterior) + policy.prior_weight * prior + policy.count_weight * repetition
+    score = policy.posterior_weight * posterior + policy.prior_weight * prior + policy.count_weight * repetition
     family = cast("TagFamily", tag.partition(":")[0])
     return Ranked(tag, family, score, posterior, prior, belief.evidence)
 

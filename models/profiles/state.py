@@ -8,17 +8,19 @@ had stayed in memory, so eviction and restarts change no result.
 from __future__ import annotations
 
 import struct
-from typing import Any, NamedTuple, get_args
+from typing import Annotated, Any, NamedTuple, get_args
 
 import msgspec
+from msgspec import Meta
 
 from models.entities import EventType, TriggerReason
 from models.errors import DecodeError, UnknownVersion
+from models.profiles.policy import BELIEF_OVERHEAD_BYTES, DEED_OVERHEAD_BYTES, LAST_DAY, MAX_VISIT_DAYS
 
 VERSION = 1
 _SEEN_ENTRY = struct.Struct("<IB")
 _DAY_ENTRY = struct.Struct("<IH")
-_NEVER = 15  # index of no visit day; the window holds at most 15
+_NEVER = 15  # index of no visit day; the window and today are at most 15
 _TYPES: tuple[EventType, ...] = get_args(EventType)
 
 
@@ -180,20 +182,29 @@ def decode(data: bytes) -> Profile:
         DecodeError: not the bytes of a profile.
     """
     try:
-        fields = _decoder.decode(data)
-        if fields[0] != VERSION:
-            message = f"profile version {fields[0]!r} is not {VERSION}"
-            raise UnknownVersion(message)
-        return _restore(fields)
-    except (msgspec.DecodeError, struct.error, ValueError, TypeError, IndexError, AttributeError) as error:
+        return _restore(_decoder.decode(data))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, struct.error, ValueError, IndexError) as error:
+        version = _version(data)
+        if version is not None and version != VERSION:
+            message = f"profile version {version} is not {VERSION}"
+            raise UnknownVersion(message) from error
         message = f"{len(data)} bytes are no profile: {error}"
         raise DecodeError(message) from error
 
 
-def _restore(fields: tuple[Any, ...]) -> Profile:
+def _version(data: bytes) -> int | None:
+    """The version that the bytes claim: the first element of a MessagePack array; None when they are none."""
+    try:
+        fields = _any_decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return fields[0] if fields and isinstance(fields[0], int) else None
+
+
+def _restore(fields: _Fields) -> Profile:
     profile = Profile()
     (
-        _,
+        version,
         profile.offset,
         profile.events,
         profile.positives,
@@ -207,33 +218,43 @@ def _restore(fields: tuple[Any, ...]) -> Profile:
         deeds,
         recent_ids,
         visit_days,
-        *days,
+        seen_categories,
+        seen_brands,
+        seen_sellers,
+        owned,
+        in_cart,
+        rejected,
         profile.pending,
         profile.pending_since_ms,
         profile.asked_ms,
         profile.asked_mass,
     ) = fields
+    if version != VERSION:
+        message = f"version {version}"
+        raise ValueError(message)
     profile.pool = {tag: Belief(*belief) for tag, belief in pool.items()}
     profile.pool_bytes = sum(belief_bytes(tag) for tag in profile.pool)
     profile.deeds = [Deed(offset, ts_ms, _TYPES[code], text) for offset, ts_ms, code, text in deeds]
     profile.deeds_bytes = sum(deed_bytes(deed.text) for deed in profile.deeds)
     profile.recent_ids = list(struct.unpack(f"<{len(recent_ids) // 4}I", recent_ids))
-    profile.visit_days = list(visit_days)
-    profile.seen_categories, profile.seen_brands, profile.seen_sellers = (
-        _unpack_seen(data, profile.visit_days) for data in days[:3]
+    profile.visit_days = visit_days
+    profile.seen_categories = _unpack_seen(seen_categories, visit_days)
+    profile.seen_brands = _unpack_seen(seen_brands, visit_days)
+    profile.seen_sellers = _unpack_seen(seen_sellers, visit_days)
+    profile.owned, profile.in_cart, profile.rejected = (
+        dict(_DAY_ENTRY.iter_unpack(data)) for data in (owned, in_cart, rejected)
     )
-    profile.owned, profile.in_cart, profile.rejected = (dict(_DAY_ENTRY.iter_unpack(data)) for data in days[3:])
     return profile
 
 
 def belief_bytes(tag: str) -> int:
     """Upper bound of what one tag takes in a written profile."""
-    return 51 + len(tag.encode())
+    return BELIEF_OVERHEAD_BYTES + len(tag.encode())
 
 
 def deed_bytes(text: str) -> int:
     """Upper bound of what one line of history takes in a written profile."""
-    return 22 + len(text.encode())
+    return DEED_OVERHEAD_BYTES + len(text.encode())
 
 
 def _pack_seen(seen: dict[int, int], visit_days: list[int]) -> bytes:
@@ -252,5 +273,33 @@ def _pack_days(days: dict[int, int]) -> bytes:
     return b"".join([_DAY_ENTRY.pack(name, day) for name, day in days.items()])
 
 
+_BeliefFields = tuple[float, int, int, int, int, int, int, tuple[int, ...]]
+_Fields = tuple[
+    int,  # version
+    int,
+    int,
+    int,
+    int,
+    dict[str, str],  # attributes
+    int,
+    int,
+    float,
+    dict[str, _BeliefFields],  # pool
+    int,
+    list[tuple[int, int, int, str]],  # deeds
+    bytes,
+    Annotated[list[Annotated[int, Meta(ge=0, le=LAST_DAY)]], Meta(max_length=MAX_VISIT_DAYS + 1)],
+    bytes,
+    bytes,
+    bytes,
+    bytes,
+    bytes,
+    bytes,
+    TriggerReason | None,
+    int,
+    int,
+    float,
+]
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(type=tuple[Any, ...])
+_decoder = msgspec.msgpack.Decoder(_Fields)
+_any_decoder = msgspec.msgpack.Decoder(tuple[Any, ...])

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 from models.entities import UserAttributes
-from models.profiles.features import cut
 from models.profiles.state import Profile
 
-_OVERHEAD_BYTES = 4  # MessagePack headers of one short name and value
+_OVERHEAD_BYTES = 6  # MessagePack headers of one name and its value, at most
 
 
 def update_attributes(profile: Profile, change: UserAttributes, *, max_bytes: int) -> list[str]:
-    """Folds a change of attributes in; null forgets one.
+    """Folds a change of attributes in; null forgets one. What is forgotten or replaced makes room first.
 
     Returns:
-        The names that did not fit into `max_bytes` together with those already there.
+        The names that did not fit into `max_bytes` together with those already there. Their old values are forgotten too: they
+        are known to be out of date.
     """
-    attributes = dict(profile.attributes)
+    attributes = {name: value for name, value in profile.attributes.items() if name not in change.attributes}
+    room = max_bytes - sum(_written_bytes(name, value) for name, value in attributes.items())
     refused = []
     for name, value in sorted(change.attributes.items()):
-        attributes.pop(name, None)
         if value is None:
             continue
-        attributes[name] = cut(value, max_bytes)
-        if sum(len(n.encode()) + len(v.encode()) + _OVERHEAD_BYTES for n, v in attributes.items()) > max_bytes:
-            del attributes[name]
+        needed = _written_bytes(name, value)
+        if needed > room:
             refused.append(name)
+        else:
+            attributes[name] = value
+            room -= needed
     profile.attributes = attributes
     return refused
+
+
+def _written_bytes(name: str, value: str) -> int:
+    return len(name.encode()) + len(value.encode()) + _OVERHEAD_BYTES
 
 
 def static_lines(profile: Profile) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """The visit-day window: which categories, brands and sellers a user saw on the last N days on which they visited.
 
 Source: papers.md 1.2. The window of an event ends on the visit day before its own: what was seen today does not make today's
-items familiar. A late event is judged by the window as it is when the event arrives.
+items familiar. A late event is judged by the window as it is when the event arrives; of each name the last two days are kept,
+and where these cannot tell whether it was seen before the late event's day, it counts as seen.
 """
 
 from __future__ import annotations
@@ -44,19 +45,15 @@ def see(profile: Profile, event: Event, item: ItemFeatures, day: int, policy: Wi
         _mark(profile.seen_sellers, item.seller, day, policy.max_sellers)
 
 
-def was_seen(seen: dict[int, int], name: int, day: int) -> bool:
-    """Whether `name` was seen on a visit day of the window that ends before `day`."""
+def was_seen(seen: dict[int, int], name: int, since: int, day: int) -> bool:
+    """Whether `name` was seen on a visit day from `since` up to the one before `day`."""
     value = seen.get(name)
-    if value is None:
-        return False
-    last = value >> 16
-    return last < day or (value & 0xFFFF) > 0
+    return value is not None and (since <= value >> 16 < day or (value & 0xFFFF) >= since)
 
 
-def days_before(profile: Profile, day: int) -> int:
-    """How many visit days the window of an event on `day` covers."""
-    days = profile.visit_days
-    return len(days) - 1 if days and days[-1] >= day else len(days)
+def days_before(profile: Profile, day: int, policy: WindowPolicy) -> list[int]:
+    """The visit days that the window of an event on `day` covers, oldest first."""
+    return [visited for visited in profile.visit_days if visited < day][-policy.visit_days :]
 
 
 def seen(profile: Profile, policy: WindowPolicy) -> Seen:
