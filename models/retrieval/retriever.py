@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -64,6 +65,15 @@ class Retriever:
         self._rows = {item.item_id: row for row, item in enumerate(self._items)}
         self._keyword = KeywordIndex(self._items)
         self._vector = VectorIndex(self._items, tower=tower)
+
+    @classmethod
+    def build(cls, catalogue: Catalogue, folder: Path) -> Retriever:
+        """Both indexes with the tower of a model folder.
+
+        Raises:
+            CheckpointError: the folder holds no tower.
+        """
+        return cls(catalogue, tower=Tower.load(folder))
 
     def vector(self, item_id: str | None, text: str) -> Vector:
         """The vector of an item, or of the text where the snapshot has no such item."""

@@ -28,7 +28,7 @@ Vector = NDArray[np.float32]
 # Length of every vector. 4,096 is where 24 bits end; the rest is room for the rounding of up to 256 dimensions.
 SCALE = 4080
 MAX_DIMENSIONS = 256
-PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained" / "tower-small" / "tower.npz"
+FILE = "tower.npz"
 
 
 class Tower:
@@ -54,24 +54,25 @@ class Tower:
         self._encode_text = lru_cache(maxsize=16_384)(self._encode)
 
     @classmethod
-    def load(cls, path: Path = PRETRAINED) -> Tower:
-        """The tower in a file.
+    def load(cls, folder: Path) -> Tower:
+        """The tower in a model folder.
 
         Raises:
-            CheckpointError: the file is missing or no tower.
+            CheckpointError: the folder holds no tower, or a torn one.
         """
+        path = folder / FILE
         try:
             # Opened here: numpy would leave a torn file open.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return cls(arrays["table"], name=str(arrays["name"]))
         except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            message = f"tower {path.name}: {error}"
+            message = f"{path}: is no tower: {error}"
             raise CheckpointError(message) from error
 
-    def save(self, path: Path) -> None:
-        """Write the tower; the same tower gives the same bytes."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
+    def save(self, folder: Path) -> None:
+        """Write the tower into a model folder; the same tower gives the same bytes."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / FILE).open("wb") as file:
             np.savez_compressed(file, table=self._table, name=np.array(self.name))
 
     def encode(self, text: str) -> Vector:

@@ -13,7 +13,7 @@ from models.entities import Item
 from models.errors import CheckpointError
 from models.retrieval import Tower
 from models.retrieval.text import item_text
-from models.retrieval.vectors import SCALE, VectorIndex, cosines, to_length
+from models.retrieval.vectors import FILE, SCALE, VectorIndex, cosines, to_length
 
 _components = st.lists(st.floats(min_value=-1e6, max_value=1e6), min_size=1, max_size=256)
 
@@ -63,8 +63,8 @@ def test_encoded_vector_cannot_be_changed_by_its_reader(tower: Tower) -> None:
 
 
 def test_tower_that_was_saved_and_loaded_encodes_the_same(tower: Tower, tmp_path: Path) -> None:
-    tower.save(tmp_path / "tower.npz")
-    again = Tower.load(tmp_path / "tower.npz")
+    tower.save(tmp_path)
+    again = Tower.load(tmp_path)
     assert again.name == "random"
     assert np.array_equal(again.encode("cake tin"), tower.encode("cake tin"))
 
@@ -72,16 +72,15 @@ def test_tower_that_was_saved_and_loaded_encodes_the_same(tower: Tower, tmp_path
 def test_tower_saved_twice_has_the_same_bytes(tower: Tower, tmp_path: Path) -> None:
     for name in ("a", "b"):
         tower.save(tmp_path / name)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert (tmp_path / "a" / FILE).read_bytes() == (tmp_path / "b" / FILE).read_bytes()
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 torn", b"no archive at all"])
 def test_load_of_a_missing_or_torn_file_says_which_tower(tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / "tower.npz"
     if content is not None:
-        path.write_bytes(content)
+        (tmp_path / FILE).write_bytes(content)
     with pytest.raises(CheckpointError, match=r"tower\.npz"):
-        Tower.load(path)
+        Tower.load(tmp_path)
 
 
 def test_tower_of_floats_is_refused() -> None:
