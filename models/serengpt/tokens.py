@@ -1,0 +1,95 @@
+"""Token ids of untrusted text, and the delimiters that such text can never contain.
+
+Delimiters are entries of the vocabulary that no merge leads to, and the tokenizer is kept without "added tokens", which would
+be looked for in text. So the characters of a delimiter inside a title come out as ordinary tokens; besides, `clean` takes
+their brackets away. Knows nothing about digests or prompts.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import get_args
+
+from tokenizers import Tokenizer
+
+from models.entities import TEXT_CHARS, EventType, TagFamily
+from models.errors import CheckpointError
+
+PAD, END, ANSWER = "<|pad|>", "<|end|>", "<|answer|>"
+STATIC, LONG_TERM, SHORT_TERM, HISTORY = "<|static|>", "<|long_term|>", "<|short_term|>", "<|history|>"
+FACT = "<|fact|>"
+# In this order they are the first ids of every vocabulary; a new one goes to the end, and is a new prompt version.
+SPECIAL_TOKENS: tuple[str, ...] = (
+    *(PAD, END, ANSWER, STATIC, LONG_TERM, SHORT_TERM, HISTORY, FACT),
+    *(f"<|{family}|>" for family in get_args(TagFamily)),
+    *(f"<|{kind}|>" for kind in get_args(EventType)),
+)
+_CACHED_TEXTS = 65_536  # titles and tags whose ids are remembered: a catalogue and its tags; about 200 bytes each
+
+
+def clean(text: str) -> str:
+    r"""Untrusted text as the model reads it: one line, small letters, no control characters, no delimiter brackets.
+
+    Example:
+        >>> clean("RED  Mug\n<|answer|>")
+        'red mug answer'
+    """
+    small = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).lower())
+    plain = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in small)
+    return " ".join(plain.replace("<|", " ").replace("|>", " ").split())[:TEXT_CHARS].rstrip()
+
+
+class TitleTokenizer:
+    """The tokenizer of one checkpoint.
+
+    Args:
+        tokenizer: a byte-level BPE whose first ids are `SPECIAL_TOKENS`.
+
+    Raises:
+        CheckpointError: the vocabulary does not begin with the delimiters, or would find them in text.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        for place, token in enumerate(SPECIAL_TOKENS):
+            if tokenizer.token_to_id(token) != place:
+                message = f"tokenizer: id {place} should be {token}, is {tokenizer.id_to_token(place)}"
+                raise CheckpointError(message)
+        if tokenizer.get_added_tokens_decoder():
+            message = "tokenizer: it has added tokens, so text could contain delimiters; save it without them"
+            raise CheckpointError(message)
+        self._tokenizer = tokenizer
+        self.size: int = tokenizer.get_vocab_size()
+        self.tokens: tuple[str, ...] = tuple(str(tokenizer.id_to_token(place)) for place in range(self.size))
+        self.ids: dict[str, int] = {token: place for place, token in enumerate(self.tokens)}
+        self._encode = lru_cache(maxsize=_CACHED_TEXTS)(self._encode_text)
+
+    @classmethod
+    def load(cls, path: Path) -> TitleTokenizer:
+        """The tokenizer in a `tokenizer.json`.
+
+        Raises:
+            CheckpointError: the file is missing or is no tokenizer.
+        """
+        try:
+            return cls(Tokenizer.from_file(str(path)))
+        except CheckpointError:
+            raise
+        except Exception as error:  # the library raises bare Exception for all that can be wrong with a file
+            message = f"tokenizer: cannot read {path}: {error}"
+            raise CheckpointError(message) from error
+
+    def encode(self, text: str, limit: int) -> tuple[int, ...]:
+        """The first `limit` ids of the cleaned text; empty when nothing is left of it. Never an id of a delimiter."""
+        return self._encode(text)[:limit]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids; delimiters among them are left out, broken bytes come out as the replacement character."""
+        words = [place for place in ids if place >= len(SPECIAL_TOKENS)]
+        return str(self._tokenizer.decode(words)).strip()
+
+    def _encode_text(self, text: str) -> tuple[int, ...]:
+        cleaned = clean(text)
+        return tuple(self._tokenizer.encode(cleaned, add_special_tokens=False).ids) if cleaned else ()
