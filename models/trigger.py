@@ -19,6 +19,7 @@ from models.profiles.state import Profile
 class TriggerPolicy:
     """Thresholds of the trigger; the papers name the visit, the search and 24 h, the rest is ours."""
 
+    start_ms: int = 0  # event time before which events are history: they shape profiles and ask nothing (backfill)
     slate_age_s: float = 86_400.0  # an older slate is asked for again (papers.md 1.6: the cache lives for 24 h)
     quiet_s: float = 30.0  # a burst of events is one question; half of it asks twice for one page view
     max_wait_s: float = 300.0  # a user who never pauses is served after five minutes at the latest
@@ -65,6 +66,8 @@ def fire(profile: Profile, as_of_ms: int) -> TriggerReason:
 
 
 def _reason(profile: Profile, event: Event, policy: TriggerPolicy) -> TriggerReason | None:
+    if event.ts_ms < policy.start_ms:
+        return None
     if event.type == "search":
         return "search"
     if event.type == "visit":

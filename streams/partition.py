@@ -3,8 +3,9 @@
 This is the whole of a profile worker's thinking, step by step:
 
     decode(records) -> batch        bytes to events; what cannot be decoded becomes a dead letter
-    missing(batch)  -> users        whose profiles must be admitted first (from the store, or new)
-    apply(batch)                    event time moves on, due triggers fire, each event is folded into its profile
+    missing(users)  -> users        whose profiles must be admitted first (from the store, or new)
+    apply(batch)                    event time moves on, due triggers fire, each event is folded into its profile;
+                                    only now do its offsets count as passed
     snapshot()      -> Snapshot     what has to become durable before these offsets may be committed
 
 Everything here depends on the records and their order alone, never on how they were cut into batches, on the clock, or on when
@@ -21,10 +22,10 @@ from typing import NamedTuple, Protocol
 
 from models import trigger
 from models.catalogue import Catalogue
-from models.entities import Digest, Event, Exclusions, Item, Request, SerendipityLabel
+from models.entities import Digest, Event, Exclusions, Item, Request, SerendipityLabel, UserAttributes
 from models.errors import DecodeError
 from models.profiles import ItemFeatures, Profile, ProfilePolicy, QueryTags, digest, item_features, update, update_attributes
-from models.profiles.policy import DAY_MS
+from models.profiles.policy import day_of
 from models.profiles.possessions import rejected
 from models.profiles.update import is_duplicate
 from models.profiles.window import days_before, seen
@@ -32,6 +33,8 @@ from models.serendipity import Flags
 from models.trigger import TriggerPolicy
 from streams import codec, topics
 
+_LAST_MS = 2**53 - 1  # the newest time that an event can have
+_MILLIS_DIGITS = 16  # of that number
 UNSENT_DUE_MS = 0  # timer of a user whose request is stored but perhaps not on its topic yet
 
 
@@ -96,10 +99,11 @@ class Knowledge:
         for item in self.catalogue.items:
             self._index(item)
 
-    def learn(self, item: Item) -> None:
-        """Takes a new or changed item in; what was already folded into profiles stays."""
-        self.catalogue.upsert(item)
-        self._index(item)
+    def learn(self, items: Iterable[Item]) -> None:
+        """Takes new and changed items in; what was already folded into profiles stays."""
+        for item in items:
+            if self.catalogue.upsert(item):
+                self._index(item)
 
     def _index(self, item: Item) -> None:
         known = item_features(item, max_tag_bytes=self._max_tag_bytes)
@@ -126,7 +130,9 @@ class Rules:
     profile: ProfilePolicy = field(default_factory=ProfilePolicy)
     trigger: TriggerPolicy = field(default_factory=TriggerPolicy)
     check_clock: bool = True  # hold events against the broker's clock; off for replays of old logs
-    label_digests: bool = True  # a label carries the digest from before its visit day, for training
+    label_digests: bool = (
+        True  # a label carries the digest from before its day, for training; none when that was not in memory
+    )
 
 
 class Partition:
@@ -139,10 +145,19 @@ class Partition:
         watermark_ms: event time at that checkpoint.
         knowledge: catalogue and tags.
         rules: thresholds.
+        counts: what happened, by name; a worker shares one between its partitions.
     """
 
     def __init__(
-        self, number: int, *, epoch: int, next_offset: int, watermark_ms: int, knowledge: Knowledge, rules: Rules
+        self,
+        number: int,
+        *,
+        epoch: int,
+        next_offset: int,
+        watermark_ms: int,
+        knowledge: Knowledge,
+        rules: Rules,
+        counts: Counter[str] | None = None,
     ) -> None:
         self.number = number
         self.epoch = epoch
@@ -150,7 +165,8 @@ class Partition:
         self.watermark_ms = watermark_ms
         self.residents: dict[str, Resident] = {}
         self.dirty: set[str] = set()
-        self.counts: Counter[str] = Counter()
+        self.unsent: set[str] = set()
+        self.counts: Counter[str] = Counter() if counts is None else counts
         self.dead_letters: list[DeadLetter] = []
         self.labels: list[SerendipityLabel] = []
         self._timers: list[tuple[int, str]] = []
@@ -163,15 +179,17 @@ class Partition:
     def decode(self, records: Iterable[Record]) -> list[Decoded]:
         """The events of the records; those that are none become dead letters. Offsets already passed are left out."""
         batch = []
+        next_offset = self.next_offset
         for record in records:
-            if record.offset < self.next_offset:
+            if record.offset < next_offset:
                 self.counts["redelivered"] += 1
                 continue
-            self.next_offset = record.offset + 1
+            next_offset = record.offset + 1
             try:
                 batch.append(self._decode_one(record))
             except DecodeError as error:
                 self._bury(topics.EVENTS, record, error)
+                batch.append(Decoded(record.offset, None, 0, record.timestamp))
         return batch
 
     def _decode_one(self, record: Record) -> Decoded:
@@ -179,22 +197,19 @@ class Partition:
         if value is None:
             return Decoded(record.offset, None, _watermark(record), record.timestamp)
         event = codec.decode_event(value, clock_ms=record.timestamp if self._rules.check_clock else None)
-        if record.key != event.user_id.encode():
-            message = f"event: key {(record.key or b'')[:64]!r} is not user_id {event.user_id!r}"
-            raise DecodeError(message)
+        _check_key(record, event.user_id)
         return Decoded(record.offset, event, event.ts_ms, record.timestamp)
 
     def _bury(self, topic: str, record: Record, error: DecodeError) -> None:
-        self.counts["dead_letters"] += 1
+        self.counts[f"dead_letters_{type(error).__name__}"] += 1
         self.dead_letters.append(
             DeadLetter(topic, self.number, record.offset, type(error).__name__, str(error), record.key, record.value)
         )
 
-    def missing(self, batch: Iterable[Decoded]) -> list[str]:
-        """Users of the batch whose profiles are not in memory, in order of appearance."""
+    def missing(self, user_ids: Iterable[str]) -> list[str]:
+        """Those of the users whose profiles are not in memory, in order of appearance."""
         residents = self.residents
-        users = {event.user_id: None for _, event, _, _ in batch if event is not None and event.user_id not in residents}
-        return list(users)
+        return list({user_id: None for user_id in user_ids if user_id not in residents})
 
     def admit(self, user_id: str, profile: Profile, request: bytes = b"") -> None:
         """Takes a user's stored (or new) profile into memory, with the request that its owner may not have sent."""
@@ -202,7 +217,7 @@ class Partition:
         resident.touched = self._batches
         self.residents[user_id] = resident
         if request:
-            self.dirty.add(user_id)
+            self.unsent.add(user_id)
         due = trigger.due_ms(profile, self._rules.trigger)
         if due is not None:
             heappush(self._timers, (due, user_id))
@@ -213,8 +228,8 @@ class Partition:
         """Folds a batch in; every user in it must have been admitted."""
         self._batches += 1
         for offset, event, ts_ms, arrived_ms in batch:
-            if ts_ms > self.watermark_ms:
-                self.advance(ts_ms, arrived_ms=arrived_ms)
+            self.advance(ts_ms, arrived_ms=arrived_ms)
+            self.next_offset = offset + 1
             if event is None:
                 continue
             resident = self.residents[event.user_id]
@@ -235,6 +250,9 @@ class Partition:
         if self._rules.label_digests:
             self._remember_before(resident, event)
         flags = update(profile, event, item, query_tags, offset=offset, policy=self._rules.profile)
+        if flags is not None:
+            self.counts["related_strict"] += flags.related_strict
+            self.counts["related_loose"] += flags.related_loose
         if flags is not None and flags.label:
             self._label(resident, event, offset, flags)
         had_timer = profile.pending is not None
@@ -245,13 +263,14 @@ class Partition:
         self.counts["events"] += 1
 
     def _remember_before(self, resident: Resident, event: Event) -> None:
-        """On a visit day's first event: the digest as it was, so that a label's sample does not contain its own basket."""
-        day = event.ts_ms // DAY_MS
-        if day == resident.day:
+        """On a user's first event of a day: the digest as it was, so that a label's sample does not contain its own basket."""
+        profile, day = resident.profile, day_of(event.ts_ms)
+        if profile.events and day <= day_of(profile.last_ms):
             return
         resident.day = day
-        enough = days_before(resident.profile, day) >= self._rules.profile.window.min_visit_days
-        resident.digest = self._digest(resident.profile, event.ts_ms) if enough else None
+        window = self._rules.profile.window
+        enough = len(days_before(profile, day, window)) >= window.min_visit_days
+        resident.digest = self._digest(profile, event.ts_ms) if enough else None
 
     def _label(self, resident: Resident, event: Event, offset: int, flags: Flags) -> None:
         item = self._knowledge.catalogue.get(event.item_id or "")
@@ -272,7 +291,7 @@ class Partition:
                 related_strict=flags.related_strict,
                 related_loose=flags.related_loose,
                 visit_days=flags.visit_days,
-                digest=resident.digest,
+                digest=resident.digest if resident.day == day_of(event.ts_ms) else None,
             )
         )
 
@@ -314,14 +333,15 @@ class Partition:
             exclusions=self._exclusions(profile, due_ms),
         )
         resident.request = codec.encode(request)
+        self.unsent.add(user_id)
         self.dirty.add(user_id)
-        self.counts["requests"] += 1
+        self.counts[f"requests_{reason}"] += 1
 
     def _digest(self, profile: Profile, as_of_ms: int) -> Digest:
         return digest(profile, self._knowledge.catalogue.get, as_of_ms, self._rules.profile)
 
     def _exclusions(self, profile: Profile, as_of_ms: int) -> Exclusions:
-        day = as_of_ms // DAY_MS
+        day = day_of(as_of_ms)
         return Exclusions(
             owned=self._named(profile.owned),
             in_cart=self._named(profile.in_cart),
@@ -335,35 +355,30 @@ class Partition:
 
     # ------------------------------------------------------------------ attributes
 
-    def apply_attributes(self, records: Iterable[Record]) -> None:
-        """Folds changes of user attributes in; their users must have been admitted (`attribute_users`)."""
+    def decode_attributes(self, records: Iterable[Record]) -> list[tuple[int, UserAttributes]]:
+        """The changes in the records, with their offsets; those that are none become dead letters."""
+        changes = []
         for record in records:
             if record.value is None:
                 continue
             try:
                 change = codec.decode_attributes(record.value)
+                _check_key(record, change.user_id)
+                changes.append((record.offset, change))
             except DecodeError as error:
                 self._bury(topics.ATTRIBUTES, record, error)
-                continue
+        return changes
+
+    def apply_attributes(self, changes: Iterable[tuple[int, UserAttributes]]) -> None:
+        """Folds changes of user attributes in; every user in them must have been admitted."""
+        for offset, change in changes:
             profile = self.residents[change.user_id].profile
-            if record.offset <= profile.attributes_offset:
+            if offset <= profile.attributes_offset:
                 continue
             refused = update_attributes(profile, change, max_bytes=self._rules.profile.attribute_bytes)
             self.counts["attributes_refused"] += len(refused)
-            profile.attributes_offset = record.offset
+            profile.attributes_offset = offset
             self.dirty.add(change.user_id)
-
-    def attribute_users(self, records: Iterable[Record]) -> list[str]:
-        """Users of the attribute records whose profiles are not in memory."""
-        users: dict[str, None] = {}
-        for record in records:
-            if record.value is None:
-                continue
-            try:
-                users[codec.decode_attributes(record.value).user_id] = None
-            except DecodeError as error:
-                self.counts[f"skipped_{type(error).__name__}"] += 0  # apply_attributes buries it
-        return [user_id for user_id in users if user_id not in self.residents]
 
     # ------------------------------------------------------------------ checkpoint
 
@@ -376,6 +391,12 @@ class Partition:
         self.dirty.difference_update(snapshot.users)
         del self.dead_letters[: len(snapshot.dead_letters)]
         del self.labels[: len(snapshot.labels)]
+
+    def sent(self, user_id: str) -> None:
+        """The user's request is on its topic: the next checkpoint takes it out of the state, and its timer off."""
+        self.residents[user_id].request = b""
+        self.unsent.discard(user_id)
+        self.dirty.add(user_id)
 
     def timer_of(self, user_id: str) -> int | None:
         """The durable timer of a user: when its trigger fires, or `UNSENT_DUE_MS` while its request may not be out."""
@@ -404,13 +425,19 @@ class Partition:
         return min(excess, len(idle))
 
 
+def _check_key(record: Record, user_id: str) -> None:
+    """The key decides the partition; another one would let two workers fight for a user."""
+    if record.key != user_id.encode():
+        message = f"key {(record.key or b'')[:64]!r} is not user_id {user_id!r}"
+        raise DecodeError(message)
+
+
 def _watermark(record: Record) -> int:
     for name, value in record.headers:
         if name == topics.WATERMARK_HEADER:
-            try:
-                return int(value)
-            except ValueError as error:
-                message = f"watermark header {value[:32]!r} is not a whole number of milliseconds"
-                raise DecodeError(message) from error
+            if value is None or not value.isdigit() or int(value[: _MILLIS_DIGITS + 1]) > _LAST_MS:
+                message = f"watermark header {(value or b'')[:32]!r} is no time in milliseconds from 0 to {_LAST_MS}"
+                raise DecodeError(message)
+            return int(value)
     message = f"event: the value is null and there is no {topics.WATERMARK_HEADER} header"
     raise DecodeError(message)

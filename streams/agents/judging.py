@@ -1,0 +1,216 @@
+"""The judging worker: requests in, slates out. One Faust agent takes requests; one task serves them in batches.
+
+Of one user's waiting requests only the newest is answered; the others are finished with it. An offset is committed when
+nothing before it is unfinished, after the slates are in Redis. So a crash repeats work and loses none, and the fence makes the
+repetition invisible.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from faust.types import TP
+
+from models.entities import Request, Slate
+from models.errors import DecodeError, SerenError
+from models.pipeline import Answer
+from streams import codec, topics
+from streams.agents.limits import JudgingLimits
+from streams.checkpoint import CAUSED_HEADER, Produce, bury
+from streams.ledger import OffsetLedger
+from streams.partition import DeadLetter
+from streams.retry import retrying
+from streams.store import Publication, SlateStore
+from streams.transport import Chunk
+
+logger = logging.getLogger(__name__)
+
+Serve = Callable[[Sequence[Request]], list[Answer | SerenError]]
+Commit = Callable[[Mapping[TP, int]], Awaitable[bool]]
+
+
+class Waiting(NamedTuple):
+    """A request that waits, with where it came from and when the event behind it reached the broker (-1: unknown)."""
+
+    request: Request
+    partition: int
+    offset: int
+    caused_ms: int
+
+
+class JudgingWorker:
+    """Answers requests.
+
+    Args:
+        serve: the judging walk; blocking, run in a thread.
+        slates: where slates go.
+        produce: puts a record on a topic (dead letters).
+        commit: commits offsets to Kafka.
+        limits: what bounds this worker.
+    """
+
+    def __init__(self, *, serve: Serve, slates: SlateStore, produce: Produce, commit: Commit, limits: JudgingLimits) -> None:
+        self.counts: Counter[str] = Counter()
+        self.observe_wait_s: Callable[[float], None] = _unobserved
+        self._serve = serve
+        self._slates = slates
+        self._produce = produce
+        self._commit = commit
+        self._limits = limits
+        self._waiting: OrderedDict[tuple[str, str], Waiting] = OrderedDict()
+        self._ledgers: dict[int, OffsetLedger] = {}
+        self._changed = asyncio.Condition()
+
+    # ------------------------------------------------------------------ assignment
+
+    async def take_over(self, assigned: set[TP]) -> dict[TP, int]:
+        """Starts at the committed offsets, with nothing in hand."""
+        self._waiting.clear()
+        self._ledgers = {tp.partition: OffsetLedger(0) for tp in assigned}
+        return {}
+
+    async def release(self, revoked: Iterable[TP]) -> None:
+        """Lets the requests of revoked partitions go; their next owner reads them again."""
+        numbers = {tp.partition for tp in revoked}
+        await self._commit_finished(numbers)
+        for key in [key for key, waiting in self._waiting.items() if waiting.partition in numbers]:
+            del self._waiting[key]
+        for number in numbers:
+            self._ledgers.pop(number, None)
+
+    # ------------------------------------------------------------------ requests in
+
+    async def take(self, chunk: Chunk) -> None:
+        """Lets the chunk's requests wait, the newest of each user in place of the older ones."""
+        ledger = self._ledgers.get(chunk.partition)
+        if ledger is None:
+            return
+        for record in chunk.records:
+            ledger.take(record.offset)
+            try:
+                request = codec.decode_request(record.value or b"")
+            except DecodeError as error:
+                await self._bury(record, error)
+                ledger.finish(record.offset)
+                continue
+            async with self._changed:
+                await self._changed.wait_for(lambda: len(self._waiting) < self._limits.max_waiting)
+                self._put(Waiting(request, chunk.partition, record.offset, _caused_ms(record.headers)))
+                self._changed.notify_all()
+
+    def _put(self, waiting: Waiting) -> None:
+        key = (waiting.request.user_id, waiting.request.surface)
+        older = self._waiting.pop(key, None)
+        if older is not None:
+            self.counts["coalesced"] += 1
+            self._finish(older)
+        self._waiting[key] = waiting
+
+    async def _bury(self, record: Any, error: SerenError) -> None:
+        self.counts[f"dead_letters_{type(error).__name__}"] += 1
+        letter = DeadLetter(
+            topics.REQUESTS, record.partition, record.offset, type(error).__name__, str(error), record.key, record.value
+        )
+        await retrying(lambda: bury(self._produce, letter), what="bury a request", on_retry=self._count_retry)
+
+    # ------------------------------------------------------------------ slates out
+
+    async def serve_forever(self) -> None:
+        """Serves what waits, batch by batch, oldest first."""
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: bool(self._waiting))
+                batch = [self._waiting.popitem(last=False)[1] for _ in range(min(self._limits.batch, len(self._waiting)))]
+                self._changed.notify_all()
+            await self._serve_batch(batch)
+
+    async def _serve_batch(self, batch: list[Waiting]) -> None:
+        answers = await asyncio.to_thread(self._serve, [waiting.request for waiting in batch])
+        published_ms = int(time.time() * 1000)
+        publications, answered = [], []
+        for waiting, answer in zip(batch, answers, strict=True):
+            if isinstance(answer, SerenError):
+                await self._bury_request(waiting, answer)
+            else:
+                publications.append(self._publication(waiting.request, answer, published_ms))
+                answered.append(waiting)
+        outcomes = await retrying(
+            lambda: self._slates.publish(publications), what="publish slates", on_retry=self._count_retry
+        )
+        for waiting, outcome in zip(answered, outcomes, strict=True):
+            if isinstance(outcome, SerenError):
+                await self._bury_request(waiting, outcome)
+                continue
+            self.counts[f"slates_{outcome}"] += 1
+            if outcome == "accepted" and waiting.caused_ms >= 0:
+                self.observe_wait_s((published_ms - waiting.caused_ms) / 1000)
+        for waiting in batch:
+            self._finish(waiting)
+        await self._commit_finished({waiting.partition for waiting in batch})
+
+    def _publication(self, request: Request, answer: Answer, published_ms: int) -> Publication:
+        slate = Slate(
+            user_id=request.user_id,
+            surface=request.surface,
+            epoch=request.epoch,
+            offset=request.offset,
+            watermark_ms=request.as_of_ms,
+            published_ms=published_ms,
+            soft_expiry_ms=published_ms + int(self._limits.soft_ttl_s * 1000),
+            model_id=answer.model_id,
+            tier=answer.tier,
+            items=answer.items,
+        )
+        self.counts["items"] += len(answer.items)
+        return Publication(slate, answer.trace)
+
+    async def _bury_request(self, waiting: Waiting, error: SerenError) -> None:
+        self.counts[f"dead_letters_{type(error).__name__}"] += 1
+        letter = DeadLetter(
+            topics.REQUESTS,
+            waiting.partition,
+            waiting.offset,
+            type(error).__name__,
+            str(error),
+            waiting.request.user_id.encode(),
+            codec.encode(waiting.request),
+        )
+        await retrying(lambda: bury(self._produce, letter), what="bury a request", on_retry=self._count_retry)
+
+    @property
+    def waiting_count(self) -> int:
+        """Users who wait for a slate."""
+        return len(self._waiting)
+
+    def _finish(self, waiting: Waiting) -> None:
+        ledger = self._ledgers.get(waiting.partition)
+        if ledger is not None:
+            ledger.finish(waiting.offset)
+
+    async def _commit_finished(self, partitions: Iterable[int]) -> None:
+        offsets = {
+            TP(topics.REQUESTS, number): self._ledgers[number].committable
+            for number in partitions
+            if number in self._ledgers and self._ledgers[number].committable > 0
+        }
+        if offsets:
+            await self._commit(offsets)
+
+    def _count_retry(self) -> None:
+        self.counts["retries"] += 1
+
+
+def _unobserved(wait_s: float) -> None:
+    """What is done with a waiting time until somebody measures."""
+
+
+def _caused_ms(headers: Sequence[tuple[str, bytes]]) -> int:
+    for name, value in headers:
+        if name == CAUSED_HEADER and value.lstrip(b"-").isdigit():
+            return int(value)
+    return -1

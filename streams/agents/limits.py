@@ -1,0 +1,26 @@
+"""What bounds each kind of worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfilesLimits:
+    """What bounds a profile worker."""
+
+    checkpoint_s: float = 1.0  # a profile is visible in Redis this long after its event; half of it doubles the writes
+    checkpoint_events: int = 50_000  # or after this many events, so that a crash repeats a bounded amount of work
+    max_users: int = 200_000  # profiles in memory, over all partitions; the others are in Redis
+    profile_ttl_days: float = 400.0  # a user who stays away longer is forgotten
+    release_s: float = 60.0  # how long a rebalance may wait for the last checkpoint: 0.2 x max.poll.interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgingLimits:
+    """What bounds a judging worker."""
+
+    batch: int = 8  # requests served together; more shares prompts better and makes the first one wait longer
+    max_waiting: int = 1_000  # users who wait in memory; past it the partitions are held back
+    soft_ttl_s: float = 86_400.0  # a slate older than this is stale (papers.md 1.6: 24 h)
+    hard_ttl_s: float = 259_200.0  # and gone after this: stale while a new one is made, for three times the soft TTL at most

@@ -1,0 +1,214 @@
+"""The profile worker: chunks of behaviour events in, checkpoints out. One Faust agent, concurrency 1.
+
+It moves values and decides what an error means; what a record does to a profile is `streams.partition`, what becomes durable
+in which order is `streams.checkpoint`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
+
+from faust.types import TP
+
+from models.errors import SerenError
+from streams import topics
+from streams.agents.limits import ProfilesLimits
+from streams.checkpoint import PartitionLost, Produce, admit, checkpoint, take_over
+from streams.partition import Knowledge, Partition, Rules
+from streams.retry import retrying
+from streams.state import PartitionStore, ProfileStore
+from streams.transport import Chunk
+
+logger = logging.getLogger(__name__)
+
+Commit = Callable[[Mapping[TP, int]], Awaitable[bool]]
+
+
+class ProfilesWorker:
+    """Owns the partitions that the broker assigns to this process.
+
+    Args:
+        knowledge: the catalogue and what was made of it.
+        profiles, partitions: the durable state.
+        produce: puts a record on a topic.
+        commit: commits offsets to Kafka.
+        rules: what decides; the same in every worker.
+        limits: what bounds this worker.
+    """
+
+    def __init__(
+        self,
+        *,
+        knowledge: Knowledge,
+        profiles: ProfileStore,
+        partitions: PartitionStore,
+        produce: Produce,
+        commit: Commit,
+        rules: Rules,
+        limits: ProfilesLimits,
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self.owned: dict[int, Partition] = {}
+        self._knowledge = knowledge
+        self._profiles = profiles
+        self._partitions = partitions
+        self._produce = produce
+        self._commit = commit
+        self._rules = rules
+        self._limits = limits
+        self._lock = asyncio.Lock()
+        self._numbers: dict[int, int] = {}
+        self._attribute_offsets: dict[int, int] = {}
+        self._last_checkpoint_s: dict[int, float] = {}
+        self._last_chunk_s: dict[int, float] = {}
+        self._applied: Counter[int] = Counter()
+
+    # ------------------------------------------------------------------ assignment
+
+    async def take_over(self, assigned: set[TP]) -> dict[TP, int]:
+        """Acquires the assigned partitions with new epochs and says where each starts: where its state ends."""
+        async with self._lock:
+            self.owned.clear()
+            numbers = sorted({tp.partition for tp in assigned if tp.topic == topics.EVENTS})
+            starts = {}
+            for number in numbers:
+                starts[TP(topics.EVENTS, number)] = await retrying(
+                    partial(self._acquire, number),
+                    what=f"take over partition {number}",
+                    on_retry=self._count_retry,
+                )
+            return starts
+
+    async def _acquire(self, number: int) -> int:
+        found = await self._partitions.acquire(number)
+        start = found.next_offset or 0
+        partition = Partition(
+            number,
+            epoch=found.epoch,
+            next_offset=start,
+            watermark_ms=found.watermark_ms or 0,
+            knowledge=self._knowledge,
+            rules=self._rules,
+            counts=self.counts,
+        )
+        await take_over(number, partition, profiles=self._profiles, partitions=self._partitions)
+        self.owned[number] = partition
+        self._numbers[number] = found.number
+        self._last_checkpoint_s[number] = self._last_chunk_s[number] = time.monotonic()
+        logger.info("partition %d is ours: epoch %d, from offset %d", number, found.epoch, start)
+        return start
+
+    async def release(self, revoked: Iterable[TP]) -> None:
+        """Before partitions are taken away: one last checkpoint of each, within the rebalance's budget."""
+        numbers = sorted({tp.partition for tp in revoked})
+        async with self._lock:
+            for number in numbers:
+                partition = self.owned.get(number)
+                if partition is not None:
+                    await self._checkpoint(partition, within_s=self._limits.release_s)
+                    self.owned.pop(number, None)
+
+    # ------------------------------------------------------------------ records
+
+    async def take(self, chunk: Chunk) -> None:
+        """Applies one chunk, and checkpoints its partition when that is due."""
+        async with self._lock:
+            partition = self.owned.get(chunk.partition)
+            if partition is None:
+                return  # lost to a newer owner, who reads these records again
+            try:
+                if chunk.topic == topics.ATTRIBUTES:
+                    await self._take_attributes(partition, chunk)
+                else:
+                    await self._take_events(partition, chunk)
+                if self._is_due(partition):
+                    await self._checkpoint(partition)
+            except PartitionLost as error:
+                self._drop(partition, error)
+
+    async def _take_events(self, partition: Partition, chunk: Chunk) -> None:
+        batch = partition.decode(chunk.records)
+        await self._admit(partition, (decoded.event.user_id for decoded in batch if decoded.event is not None))
+        partition.apply(batch)
+        self._applied[partition.number] += len(batch)
+        self._last_chunk_s[partition.number] = time.monotonic()
+
+    async def _take_attributes(self, partition: Partition, chunk: Chunk) -> None:
+        changes = partition.decode_attributes(chunk.records)
+        await self._admit(partition, (change.user_id for _, change in changes))
+        partition.apply_attributes(changes)
+        self._attribute_offsets[partition.number] = chunk.records[-1].offset + 1
+
+    async def _admit(self, partition: Partition, user_ids: Iterable[str]) -> None:
+        users = partition.missing(user_ids)
+        if users:
+            await retrying(
+                lambda: admit(partition, users, profiles=self._profiles), what="claim profiles", on_retry=self._count_retry
+            )
+
+    # ------------------------------------------------------------------ time
+
+    async def tick(self) -> None:
+        """Called about ten times a second: moves a quiet live partition's time on, and checkpoints what is due."""
+        async with self._lock:
+            for partition in list(self.owned.values()):
+                try:
+                    self._move_clock(partition)
+                    if self._is_due(partition):
+                        await self._checkpoint(partition)
+                except PartitionLost as error:
+                    self._drop(partition, error)
+
+    def _move_clock(self, partition: Partition) -> None:
+        """On a live topic, event time goes on while no event comes, so that the last trigger needs no next event."""
+        due_ms = partition.next_due_ms()
+        if not self._rules.check_clock or due_ms is None:
+            return
+        quiet_s = time.monotonic() - self._last_chunk_s[partition.number]
+        if partition.watermark_ms + int(quiet_s * 1000) >= due_ms:
+            partition.advance(due_ms, arrived_ms=int(time.time() * 1000))
+
+    def _is_due(self, partition: Partition) -> bool:
+        number = partition.number
+        if self._applied[number] >= self._limits.checkpoint_events:
+            return True
+        changed = self._applied[number] or partition.dirty or partition.unsent or partition.dead_letters
+        return bool(changed) and time.monotonic() - self._last_checkpoint_s[number] >= self._limits.checkpoint_s
+
+    async def _checkpoint(self, partition: Partition, within_s: float | None = None) -> None:
+        number = partition.number
+        next_offset = await retrying(
+            lambda: checkpoint(
+                partition,
+                number=self._numbers[number] + 1,
+                profiles=self._profiles,
+                partitions=self._partitions,
+                produce=self._produce,
+                ttl_ms=int(self._limits.profile_ttl_days * 86_400_000),
+            ),
+            what=f"checkpoint partition {number}",
+            on_retry=self._count_retry,
+            within_s=within_s,
+        )
+        self._numbers[number] += 1
+        self._applied[number] = 0
+        self._last_checkpoint_s[number] = time.monotonic()
+        offsets = {TP(topics.EVENTS, number): next_offset}
+        if number in self._attribute_offsets:
+            offsets[TP(topics.ATTRIBUTES, number)] = self._attribute_offsets[number]
+        await self._commit(offsets)  # step 7
+        self.counts["checkpoints"] += 1
+        self.counts["evicted"] += partition.evict(max(1, self._limits.max_users // max(1, len(self.owned))))
+
+    def _drop(self, partition: Partition, error: SerenError) -> None:
+        logger.warning("%s; dropped", error)
+        self.counts["partitions_lost"] += 1
+        self.owned.pop(partition.number, None)
+
+    def _count_retry(self) -> None:
+        self.counts["retries"] += 1

@@ -1,0 +1,159 @@
+"""The composition root: only here is known which implementation stands behind each port, and how Faust is wired up."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, cast
+
+from aiokafka.errors import KafkaError
+from redis.asyncio import Redis
+
+from models.entities import Item
+from models.errors import BrokerError, BrokerUnavailable, DecodeError
+from streams import topics
+from streams.agents.judging import JudgingWorker, Serve
+from streams.agents.profiles import ProfilesWorker
+from streams.checkpoint import Produce
+from streams.config import Settings
+from streams.feed import ItemFeed
+from streams.metrics import observe_judging, observe_profiles
+from streams.partition import Knowledge
+from streams.retry import retrying
+from streams.state import PartitionStore, ProfileStore
+from streams.store import SlateStore
+from streams.transport import ChunkApp, ChunkSchema
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.1
+# Chunks that wait between the consumer and the agent: enough to keep it busy, few enough to hold back early.
+_BUFFERED_CHUNKS = 4
+_RECORDS_PER_CHUNK = 5_000
+
+
+async def load_items(settings: Settings) -> list[Item]:
+    """The catalogue as the `items` topic holds it; waits for a broker that is away."""
+    feed = ItemFeed(settings.kafka.bootstrap, on_bad=_bad_item)
+    return await retrying(feed.load, what="read the catalogue")
+
+
+def profiles_app(settings: Settings, items: Sequence[Item]) -> ChunkApp:
+    """A profile worker as a Faust app."""
+    app = _new_app(settings, "seren-profiles")
+    redis = Redis.from_url(settings.redis.url)
+    knowledge = Knowledge(items, max_tag_bytes=settings.rules.profile.short_term.max_tag_bytes)
+    worker = ProfilesWorker(
+        knowledge=knowledge,
+        profiles=ProfileStore(redis, tenant=settings.redis.tenant),
+        partitions=PartitionStore(redis, tenant=settings.redis.tenant),
+        produce=producer_of(app),
+        commit=app.commit_offsets,
+        rules=settings.rules,
+        limits=settings.profiles,
+    )
+    _connect(app, worker)
+    observe_profiles(worker, host=settings.metrics.host, port=settings.metrics.port)
+    source = app.topic(topics.EVENTS, topics.ATTRIBUTES, schema=ChunkSchema())
+
+    @app.agent(source, name="profiles", concurrency=1)
+    async def profiles(stream: Any) -> None:
+        async for chunk in stream.noack():
+            await worker.take(chunk)
+
+    @app.timer(TICK_S)  # type: ignore[untyped-decorator]
+    async def tick() -> None:
+        await worker.tick()
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def follow_items() -> None:
+        feed = ItemFeed(settings.kafka.bootstrap, on_bad=_bad_item)
+        await feed.follow(knowledge.learn)
+
+    return app
+
+
+def judging_app(settings: Settings, serve: Serve) -> ChunkApp:
+    """A judging worker as a Faust app; `serve` is the judging walk with its model and catalogue."""
+    app = _new_app(settings, "seren-judging")
+    worker = JudgingWorker(
+        serve=serve,
+        slates=SlateStore(
+            Redis.from_url(settings.redis.url),
+            tenant=settings.redis.tenant,
+            hard_ttl_ms=int(settings.judging.hard_ttl_s * 1000),
+        ),
+        produce=producer_of(app),
+        commit=app.commit_offsets,
+        limits=settings.judging,
+    )
+    _connect(app, worker)
+    observe_judging(worker, host=settings.metrics.host, port=settings.metrics.port)
+    source = app.topic(topics.REQUESTS, schema=ChunkSchema())
+
+    @app.agent(source, name="judging", concurrency=1)
+    async def judging(stream: Any) -> None:
+        async for chunk in stream.noack():
+            await worker.take(chunk)
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def serve_requests() -> None:
+        await worker.serve_forever()
+
+    return app
+
+
+def producer_of(app: ChunkApp) -> Produce:
+    """Faust's own producer behind our port: resolves when the broker has the record."""
+
+    async def produce(
+        topic: str, *, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> None:
+        try:
+            sent = await app.producer.send(topic, key, value, None, None, list(headers))
+            await sent
+        except KafkaError as error:
+            kind = BrokerUnavailable if error.retriable else BrokerError
+            message = f"topic {topic!r}: {error}"
+            raise kind(message) from error
+
+    return produce
+
+
+def _new_app(settings: Settings, name: str) -> ChunkApp:
+    return ChunkApp(
+        name,
+        broker=f"kafka://{settings.kafka.bootstrap}",
+        store="memory://",
+        autodiscover=False,
+        web_enabled=False,
+        topic_allow_declare=settings.kafka.manage_topics,
+        topic_disable_leader=True,
+        stream_buffer_maxsize=_BUFFERED_CHUNKS,
+        stream_wait_empty=False,
+        broker_max_poll_records=_RECORDS_PER_CHUNK,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=settings.kafka.instance_id or None,
+        producer_linger=0.005,
+        producer_acks=-1,
+        logging_config=None,
+    )
+
+
+def _connect(app: ChunkApp, worker: ProfilesWorker | JudgingWorker) -> None:
+    """Tells the worker of every partition that comes or goes."""
+
+    async def release(_: Any, revoked: Any, **__: Any) -> None:
+        await worker.release(revoked)
+
+    async def shut_down(_: Any, **__: Any) -> None:
+        if app.rebalancing_count:  # before the first assignment there is nothing to let go
+            await worker.release(app.consumer.assignment())
+
+    app.take_over = worker.take_over
+    app.on_partitions_revoked.connect(cast("Any", release), weak=False)
+    app.on_before_shutdown.connect(cast("Any", shut_down), weak=False)
+
+
+def _bad_item(value: bytes, error: DecodeError) -> None:
+    logger.warning("items: %s; dropped: %r", error, value[:200])

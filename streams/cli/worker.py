@@ -1,0 +1,60 @@
+"""`seren worker profiles|judging` and `seren topics`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+from streams.cli.options import config_option, settings_of
+
+
+@click.group("worker")
+def worker() -> None:
+    """Run a worker until it is stopped."""
+
+
+@worker.command("profiles")
+@config_option
+@click.option("--log-level", default="warning", show_default=True)
+def profiles(config: Path | None, log_level: str) -> None:
+    """Behaviour events in; profiles, requests and labels out."""
+    from streams.app import load_items, profiles_app
+    from streams.serve import run
+
+    settings = settings_of(config)
+    items = asyncio.run(load_items(settings))
+    _say_ready(log_level)
+    run(profiles_app(settings, items), log_level=log_level)
+
+
+@worker.command("judging")
+@config_option
+@click.option("--log-level", default="warning", show_default=True)
+def judging(config: Path | None, log_level: str) -> None:
+    """Requests in, slates out."""
+    from streams.app import judging_app, load_items
+    from streams.serve import load_judge, run
+
+    settings = settings_of(config)
+    items = asyncio.run(load_items(settings))
+    serve = load_judge(items, model=settings.serengpt.model, threads=settings.serengpt.threads, policy=settings.serve)
+    _say_ready(log_level)
+    run(judging_app(settings, serve), log_level=log_level)
+
+
+@click.command("topics")
+@config_option
+def topics_command(config: Path | None) -> None:
+    """Make the topics that do not exist yet, with their partitions and retention."""
+    from streams.admin import create_topics
+
+    for name in asyncio.run(create_topics(settings_of(config).kafka.bootstrap)):
+        click.echo(f"made {name}")
+
+
+def _say_ready(log_level: str) -> None:
+    logging.basicConfig(level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

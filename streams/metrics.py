@@ -1,0 +1,125 @@
+"""What Prometheus may scrape of a worker. Names are public; every promise has a number here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, Histogram, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from streams.agents.judging import JudgingWorker
+from streams.agents.profiles import ProfilesWorker
+
+EVENT_TO_SLATE = "seren_event_to_slate_seconds"
+# From 10 ms to about 12 minutes in steps of 20 %: a quantile read from these buckets is right to a tenth.
+_BUCKETS = tuple(round(0.01 * 1.2**step, 4) for step in range(62))
+
+# name of the metric, its label, what it counts, and the worker's counts by label value
+_PROFILE_COUNTERS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
+    (
+        "seren_events",
+        "outcome",
+        "Behaviour events by what became of them",
+        {
+            "applied": "events",
+            "already_applied": "already_applied",
+            "duplicate": "duplicates",
+            "redelivered": "redelivered",
+            "unknown_item": "unknown_items",
+        },
+    ),
+    (
+        "seren_labels",
+        "kind",
+        "Definition-1 samples and online flags",
+        {"label": "labels", "related_strict": "related_strict", "related_loose": "related_loose"},
+    ),
+    (
+        "seren_requests",
+        "reason",
+        "Requests for a slate",
+        {"visit": "requests_visit", "search": "requests_search", "drift": "requests_drift"},
+    ),
+    ("seren_checkpoints", "outcome", "Checkpoints", {"done": "checkpoints", "retried": "retries", "lost": "partitions_lost"}),
+    ("seren_users_evicted", "to", "Users that went from memory to Redis", {"redis": "evicted"}),
+)
+_JUDGING_COUNTERS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
+    (
+        "seren_slates",
+        "outcome",
+        "Slates by what the fence said",
+        {"accepted": "slates_accepted", "repeated": "slates_repeated", "refused": "slates_refused"},
+    ),
+    ("seren_slate_items", "place", "Items in published slates", {"slate": "items"}),
+    (
+        "seren_requests_served",
+        "outcome",
+        "Requests that needed no answer of their own, or another try",
+        {"coalesced": "coalesced", "retried": "retries"},
+    ),
+)
+_LETTERS = "dead_letters_"
+
+
+def observe_profiles(worker: ProfilesWorker, *, host: str, port: int) -> None:
+    """Opens a profile worker's metrics; port 0 opens none."""
+    _open(_ProfilesCollector(worker), host, port)
+
+
+def observe_judging(worker: JudgingWorker, *, host: str, port: int) -> None:
+    """Opens a judging worker's metrics; port 0 opens none."""
+    registry = _open(_JudgingCollector(worker), host, port)
+    worker.observe_wait_s = Histogram(
+        EVENT_TO_SLATE, "From the event that fired the trigger to the slate", buckets=_BUCKETS, registry=registry
+    ).observe
+
+
+def _open(collector: Collector, host: str, port: int) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(collector)
+    if port:
+        start_http_server(port, addr=host, registry=registry)
+    return registry
+
+
+class _ProfilesCollector(Collector):
+    def __init__(self, worker: ProfilesWorker) -> None:
+        self._worker = worker
+
+    def collect(self) -> Iterable[Metric]:
+        yield from _counters(_PROFILE_COUNTERS, self._worker.counts)
+        users = GaugeMetricFamily("seren_users_in_memory", "Profiles in memory", labels=["partition"])
+        dirty = GaugeMetricFamily("seren_users_dirty", "Profiles with changes that are not in Redis yet", labels=["partition"])
+        position = GaugeMetricFamily("seren_next_offset", "First offset not yet applied", labels=["partition"])
+        watermark = GaugeMetricFamily("seren_watermark_ms", "Event time", labels=["partition"])
+        for number, partition in list(self._worker.owned.items()):
+            users.add_metric([str(number)], len(partition.residents))
+            dirty.add_metric([str(number)], len(partition.dirty))
+            position.add_metric([str(number)], partition.next_offset)
+            watermark.add_metric([str(number)], partition.watermark_ms)
+        yield from (users, dirty, position, watermark)
+
+
+class _JudgingCollector(Collector):
+    def __init__(self, worker: JudgingWorker) -> None:
+        self._worker = worker
+
+    def collect(self) -> Iterable[Metric]:
+        yield from _counters(_JUDGING_COUNTERS, self._worker.counts)
+        yield GaugeMetricFamily("seren_users_waiting", "Users who wait for a slate", value=self._worker.waiting_count)
+
+
+def _counters(
+    table: tuple[tuple[str, str, str, dict[str, str]], ...], counts: dict[str, int]
+) -> Iterator[CounterMetricFamily]:
+    for name, label, text, keys in table:
+        family = CounterMetricFamily(name, text, labels=[label])
+        for value, key in keys.items():
+            family.add_metric([value], counts.get(key, 0))
+        yield family
+    letters = CounterMetricFamily("seren_dead_letters", "Messages that could not be used", labels=["error"])
+    for key, count in sorted(counts.items()):
+        if key.startswith(_LETTERS):
+            letters.add_metric([key.removeprefix(_LETTERS)], count)
+    yield letters

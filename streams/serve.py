@@ -1,0 +1,43 @@
+"""Starting a worker: the judging walk with its model, and Faust's own runner around an app."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import faust
+from models.pretrained import serengpt_folder, tower_folder
+from models.serengpt.embedded import load_engine
+
+from models.catalogue import Catalogue
+from models.entities import Item, Request
+from models.errors import SerenError
+from models.pipeline import Answer, ServePolicy, serve_batch
+from models.retrieval import Retriever
+from streams.transport import ChunkApp
+
+
+def load_judge(
+    items: Sequence[Item], *, model: str, threads: int, policy: ServePolicy
+) -> Callable[[Sequence[Request]], list[Answer | SerenError]]:
+    """The judging walk with everything that it needs, loaded and warm.
+
+    Args:
+        items: the catalogue.
+        model: a checkpoint folder; empty for the one in the package.
+        threads: of the engine.
+        policy: counts, weights and thresholds.
+
+    Raises:
+        CheckpointError: a model folder is missing or corrupt.
+    """
+    catalogue = Catalogue(items)
+    engine = load_engine(Path(model) if model else serengpt_folder(), threads=threads)
+    retriever = Retriever.build(catalogue, tower_folder())
+    return partial(serve_batch, engine=engine, retriever=retriever, catalogue=catalogue, policy=policy)
+
+
+def run(app: ChunkApp, *, log_level: str) -> None:
+    """Runs the app in this process until a signal stops it."""
+    faust.Worker(app, loglevel=log_level, redirect_stdouts=False).execute_from_commandline()
