@@ -1,0 +1,236 @@
+"""The judging side as one walk: requests in, answers out, nothing moved that is not named.
+
+Knows nothing about topics, stores or clocks; the agent, the replay and the evaluation all call `serve_batch`, so they cannot
+drift apart. Steps 4 to 8: imagine, retrieve, filter, score, pre-rank, select.
+
+An answer is a function of its request, the catalogue, the tower and the model. Batch mates, processes and numbers of threads
+change none of its numbers: everything but the model's two calls is computed per request, sums that a processor may reorder
+are of whole numbers (models.retrieval.vectors), and scores are cut to six digits before anything depends on their order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from msgspec import Struct
+
+from models.catalogue import Catalogue
+from models.entities import Candidate, Filtered, Item, Request, ScoredItem, Tier, Trace
+from models.errors import EngineError, RequestError, SerenError
+from models.evidence import EvidencePolicy, reason
+from models.prerank import Promise, prerank, shortlist
+from models.retrieval import RetrievalPolicy, Retriever, distinct, filters, retrieve
+from models.retrieval.filters import FilterPolicy
+from models.selection import Selection, SelectionPolicy, select
+from models.serengpt.aligned import aligned_score
+from models.serengpt.engine import Engine, ImagineRequest, Scored, ScoreRequest
+from models.unexpectedness import UnexpectednessPolicy, likenesses, unexpectedness
+
+Ask = TypeVar("Ask")
+Reply = TypeVar("Reply")
+_SEED_BYTES = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServePolicy:
+    """Everything that shapes an answer beside the request, the catalogue and the models."""
+
+    imagine_count: int = 30  # titles per request (papers.md 1.5.6)
+    score_limit: int = 60  # candidates that SerenGPT scores: a slate of 50 and a few to lose to the category cap
+    retrieval: RetrievalPolicy = field(default_factory=RetrievalPolicy)
+    filters: FilterPolicy = field(default_factory=FilterPolicy)
+    unexpectedness: UnexpectednessPolicy = field(default_factory=UnexpectednessPolicy)
+    selection: SelectionPolicy = field(default_factory=SelectionPolicy)
+    evidence: EvidencePolicy = field(default_factory=EvidencePolicy)
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """A slate before it is dated and published, and why it is what it is."""
+
+    items: tuple[ScoredItem, ...]
+    trace: Trace
+    tier: Tier
+    model_id: str
+
+
+class Shortlisted(Struct, frozen=True, kw_only=True):
+    """One request on its way between the model's two calls."""
+
+    imagined: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
+    promises: tuple[Promise, ...]
+    filtered: tuple[Filtered, ...]
+    likeness: dict[str, float | None]
+
+
+def serve_batch(
+    requests: Sequence[Request], *, engine: Engine, retriever: Retriever, catalogue: Catalogue, policy: ServePolicy
+) -> list[Answer | SerenError]:
+    """The answer to each request, or what was wrong with it.
+
+    Args:
+        requests: any users, any mix of reasons.
+        engine: SerenGPT; asked twice, once for the titles of all requests and once for all their scores.
+        retriever: built from the catalogue; may be somewhat older, then its newest items are not found yet.
+        catalogue: as it is now.
+        policy: counts, weights and thresholds.
+
+    Returns:
+        One outcome per request, in order. A request that fails takes nothing from its batch mates.
+
+    Raises:
+        EngineError: the engine failed as a whole; no request has an answer, and `retriable` says what to do.
+    """
+    imagine = [ImagineRequest(digest=request.digest, n=policy.imagine_count, seed=seed_of(request)) for request in requests]
+    imagined = _ask(engine.imagine, imagine)
+    shortlisted = [
+        titles if isinstance(titles, SerenError) else _shortlist(request, titles, retriever, catalogue, policy)
+        for request, titles in zip(requests, imagined, strict=True)
+    ]
+    score = [
+        one if isinstance(one, SerenError) else ScoreRequest(digest=request.digest, titles=_titles(one, catalogue))
+        for request, one in zip(requests, shortlisted, strict=True)
+    ]
+    scored = _score(engine, score)
+    return [
+        _answer(request, one, scores, catalogue=catalogue, policy=policy, model_id=engine.model_id)
+        for request, one, scores in zip(requests, shortlisted, scored, strict=True)
+    ]
+
+
+def seed_of(request: Request) -> int:
+    """The request's own seed: the same wherever and however often it is answered.
+
+    The epoch is left out: it says which worker's life asked, and a replay asks in another life.
+
+    Returns:
+        A whole number in [0, 2**31), which every sampler takes.
+    """
+    text = f"{request.user_id}|{request.offset}|{request.as_of_ms}"
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=_SEED_BYTES).digest(), "big") >> 1
+
+
+def _ask(call: Callable[[Sequence[Ask]], list[Reply | SerenError]], asks: Sequence[Ask]) -> list[Reply | SerenError]:
+    """One call of the engine, and a check that it answered each of what it was asked."""
+    if not asks:
+        return []
+    replies = call(asks)
+    if len(replies) != len(asks):
+        message = f"engine: {len(replies)} replies to {len(asks)} requests; must be one each"
+        raise EngineError(message)
+    return replies
+
+
+def _score(engine: Engine, asks: Sequence[ScoreRequest | SerenError]) -> list[tuple[Scored, ...] | SerenError]:
+    """The scores of all shortlists in one call; a request that failed or found nothing is not asked for."""
+    outcomes: list[tuple[Scored, ...] | SerenError] = [ask if isinstance(ask, SerenError) else () for ask in asks]
+    places = [place for place, ask in enumerate(asks) if not isinstance(ask, SerenError) and ask.titles]
+    replies = _ask(engine.score, [ask for ask in asks if not isinstance(ask, SerenError) and ask.titles])
+    for place, reply in zip(places, replies, strict=True):
+        outcomes[place] = reply
+    return outcomes
+
+
+def _shortlist(
+    request: Request, titles: Sequence[str], retriever: Retriever, catalogue: Catalogue, policy: ServePolicy
+) -> Shortlisted:
+    """From imagined titles to the candidates that are worth SerenGPT's time."""
+    imagined = distinct(titles)
+    candidates = retrieve(imagined, request.digest, retriever=retriever, policy=policy.retrieval)
+    kept, dropped = filters.apply(
+        candidates, request.exclusions, catalogue=catalogue, vector=retriever.item_vector, policy=policy.filters
+    )
+    items = [_item(catalogue, candidate.item_id) for candidate in kept]
+    likeness = likenesses([retriever.item_vector(item) for item in items], retriever.history(request.digest))
+    unexpected = [
+        unexpectedness(item, request.seen, likeness=like, policy=policy.unexpectedness)
+        for item, like in zip(items, likeness, strict=True)
+    ]
+    promises, passed_over = shortlist(kept, unexpected, limit=policy.score_limit)
+    return Shortlisted(
+        imagined=imagined,
+        candidates=candidates,
+        promises=promises,
+        filtered=(*dropped, *passed_over),
+        likeness={item.item_id: like for item, like in zip(items, likeness, strict=True)},
+    )
+
+
+def _answer(
+    request: Request,
+    one: Shortlisted | SerenError,
+    scores: tuple[Scored, ...] | SerenError,
+    *,
+    catalogue: Catalogue,
+    policy: ServePolicy,
+    model_id: str,
+) -> Answer | SerenError:
+    """What is published for one request."""
+    if isinstance(one, SerenError):
+        return one
+    if isinstance(scores, SerenError):
+        return scores
+    if len(scores) != len(one.promises):
+        return RequestError(f"score: {len(scores)} scores of {len(one.promises)} titles; must be one each")
+    try:
+        aligned = [aligned_score(score) for score in scores]
+    except ValueError as error:
+        return RequestError(f"score: {error}")
+    judged = prerank(one.promises, aligned)
+    selection = select(
+        judged,
+        seed=seed_of(request),
+        category=lambda item_id: _item(catalogue, item_id).leaf,
+        policy=policy.selection,
+    )
+    items = _scored_items(selection, request, one.likeness, catalogue, policy.evidence)
+    trace = _trace(request, one, items, (*one.filtered, *selection.filtered))
+    return Answer(items=items, trace=trace, tier="serengpt" if items else "nothing", model_id=model_id)
+
+
+def _scored_items(
+    selection: Selection,
+    request: Request,
+    likeness: dict[str, float | None],
+    catalogue: Catalogue,
+    policy: EvidencePolicy,
+) -> tuple[ScoredItem, ...]:
+    return tuple(
+        ScoredItem(
+            item_id=judged.item_id,
+            serendipity=judged.serendipity,
+            relevance=judged.relevance,
+            unexpectedness=judged.unexpectedness,
+            aligned=judged.aligned,
+            propensity=propensity,
+            reason=reason(_item(catalogue, judged.item_id), request.digest, likeness=likeness[judged.item_id], policy=policy),
+        )
+        for judged, propensity in selection.drawn
+    )
+
+
+def _trace(request: Request, one: Shortlisted, items: tuple[ScoredItem, ...], filtered: tuple[Filtered, ...]) -> Trace:
+    return Trace(
+        user_id=request.user_id,
+        surface=request.surface,
+        reason=request.reason,
+        as_of_ms=request.as_of_ms,
+        offset=request.offset,
+        digest=request.digest,
+        imagined=one.imagined,
+        candidates=one.candidates,
+        filtered=filtered,
+        kept=items,
+    )
+
+
+def _titles(one: Shortlisted, catalogue: Catalogue) -> tuple[str, ...]:
+    return tuple(_item(catalogue, promise.candidate.item_id).title for promise in one.promises)
+
+
+def _item(catalogue: Catalogue, item_id: str) -> Item:
+    """An item that the catalogue is known to have."""
+    return catalogue.at(catalogue.index(item_id))
