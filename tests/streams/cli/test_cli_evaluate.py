@@ -1,0 +1,101 @@
+"""Laws of `seren evaluate ranking`: the same numbers twice, and a table a person can read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from models.entities import Event, Item
+from models.profiles.policy import DAY_MS
+from models.retrieval import Tower
+from streams.cli.evaluate import evaluate_group
+from streams.logs import About, write_log
+
+FIRST_MS = 1_700_000_000_000 // DAY_MS * DAY_MS
+DAYS, USERS, LEAVES = 20, 4, 40
+
+
+@pytest.fixture
+def log_folder(tmp_path: Path) -> Path:
+    """Four users who walk through the leaf categories, one a day, each buying its first item; 160 items."""
+    shop = [
+        Item(item_id=f"{leaf:02}-{n}", title=f"thing {leaf} number {n}", category=("shop", f"leaf {leaf}"))
+        for leaf in range(LEAVES)
+        for n in range(4)
+    ]
+    events = [
+        Event(
+            event_id=f"{day}-{user}",
+            user_id=f"user {user}",
+            type="purchase",
+            ts_ms=FIRST_MS + day * DAY_MS + user,
+            item_id=f"{(day + user) % LEAVES:02}-0",
+        )
+        for day in range(DAYS)
+        for user in range(USERS)
+    ]
+    about = About(
+        name="Walk",
+        licence="CC0-1.0",
+        source="made for a test",
+        first_ts_ms=FIRST_MS,
+        last_ts_ms=FIRST_MS + DAYS * DAY_MS,
+        events=len(events),
+        users=0,
+        items=len(shop),
+        events_by_type={"purchase": len(events)},
+        impressions=False,
+        notes="",
+        importer_version=1,
+    )
+    write_log(tmp_path / "log", about, events=events, items=shop, users=[])
+    return tmp_path / "log"
+
+
+@pytest.fixture
+def tower_folder(tmp_path: Path) -> Path:
+    table = np.random.default_rng(3).integers(-99, 100, (2048, 32)).astype(np.int8)
+    Tower(table, name="random").save(tmp_path / "tower")
+    return tmp_path / "tower"
+
+
+def _run(*arguments: str) -> str:
+    result = CliRunner().invoke(evaluate_group, ["ranking", "--without-serengpt", *arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_evaluate_ranking_with_one_seed_prints_the_same_numbers_twice(log_folder: Path, tower_folder: Path) -> None:
+    arguments = ("--log", str(log_folder), "--tower", str(tower_folder), "--seed", "3", "--json")
+    first = _run(*arguments)
+    assert first == _run(*arguments)
+    outcome = json.loads(first)
+    assert (outcome["part"], outcome["cases"], outcome["users"], outcome["candidates"]) == ("test", 8, 4, 100)
+    names = [ranker["name"] for ranker in outcome["rankers"]]
+    assert names == ["trained tower", "popularity", "popularity, last 28 days", "category rule", "random"]
+    for ranker in outcome["rankers"]:
+        for interval in ranker["metrics"].values():
+            assert 0.0 <= interval["low"] <= interval["mean"] <= interval["high"] <= 1.0
+
+
+def test_evaluate_ranking_with_a_limit_asks_no_more_cases(log_folder: Path, tower_folder: Path) -> None:
+    outcome = json.loads(_run("--log", str(log_folder), "--tower", str(tower_folder), "--limit", "3", "--json"))
+    assert outcome["cases"] == 3
+
+
+def test_evaluate_ranking_without_json_prints_a_table(log_folder: Path, tower_folder: Path) -> None:
+    shown = _run("--log", str(log_folder), "--tower", str(tower_folder))
+    assert "category rule" in shown
+    assert "8 cases of 4 users" in shown
+
+
+def test_evaluate_ranking_without_a_tower_fails_and_names_the_file(log_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    arguments = ["ranking", "--without-serengpt", "--log", str(log_folder), "--tower", str(tmp_path / "empty")]
+    result = CliRunner().invoke(evaluate_group, arguments)
+    assert result.exit_code != 0
+    assert "tower.npz" in str(result.exception)
