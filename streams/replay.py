@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ from streams.checkpoint import bury
 from streams.partition import DeadLetter
 
 DAY_MS = 86_400_000
+_partitioner = DefaultPartitioner()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +41,20 @@ class Pace:
 
 @dataclass(frozen=True, kw_only=True)
 class Replayed:
-    """What a replay sent. `ends` are the offsets after the last record, by partition."""
+    """What a replay sent: `starts` and `ends` are the offsets of its first record and after its last, by partition."""
 
     events: int
     dead_letters: int
     first_ts_ms: int
     last_ts_ms: int
+    starts: dict[int, int]
     ends: dict[int, int]
+
+
+def partition_of(key: bytes, numbers: Sequence[int]) -> int:
+    """The partition that Kafka's default partitioner gives a key."""
+    partition: int = _partitioner(key, numbers, numbers)
+    return partition
 
 
 class _Key(msgspec.Struct):
@@ -59,7 +67,7 @@ class Replay:
 
     Args:
         producer: started.
-        partitions: how many partitions topics keyed by user have.
+        starts: the end of each partition of the events' topic before the replay.
         consumed: the offset up to which each partition's state is durable.
         pace: bounds.
         on_progress: called with the number of events sent so far.
@@ -69,21 +77,22 @@ class Replay:
         self,
         producer: AIOKafkaProducer,
         *,
-        partitions: int,
+        starts: Mapping[int, int],
         consumed: Callable[[], Awaitable[Mapping[int, int]]],
         pace: Pace,
         on_progress: Callable[[int], None],
     ) -> None:
         self._producer = producer
-        self._numbers = list(range(partitions))
+        self._numbers = sorted(starts)
+        self._starts = dict(starts)
         self._consumed = consumed
         self._pace = pace
         self._on_progress = on_progress
-        self._partition_of = DefaultPartitioner()
-        self._ends: Counter[int] = Counter()
+        self._ends: Counter[int] = Counter(starts)
         self._ahead_bytes: Counter[int] = Counter()
         self._sizes: dict[int, deque[tuple[int, int]]] = {number: deque() for number in self._numbers}
         self._sent: deque[asyncio.Future[Any]] = deque()
+        self._events = 0
         self._letters = 0
         self._keys = msgspec.json.Decoder(_Key)
 
@@ -97,7 +106,7 @@ class Replay:
         """Puts user attributes on their topic."""
         for change in changes:
             key = change.user_id.encode()
-            await self._send(topics.ATTRIBUTES, key, codec.encode(change), partition=self.partition_of(key))
+            await self._send(topics.ATTRIBUTES, key, codec.encode(change), partition=partition_of(key, self._numbers))
         await self.flush()
 
     async def events(self, lines: Iterable[tuple[int, bytes]]) -> Replayed:
@@ -122,16 +131,15 @@ class Replay:
             await self._event(key.user_id.encode(), line)
         await self._end_of_time(last_ms)
         await self.flush()
-        sent = sum(self._ends.values()) - len(self._numbers)
-        self._on_progress(sent)
+        self._on_progress(self._events)
         return Replayed(
-            events=sent, dead_letters=self._letters, first_ts_ms=first_ms, last_ts_ms=last_ms, ends=dict(self._ends)
+            events=self._events,
+            dead_letters=self._letters,
+            first_ts_ms=first_ms,
+            last_ts_ms=last_ms,
+            starts=self._starts,
+            ends=dict(self._ends),
         )
-
-    def partition_of(self, key: bytes) -> int:
-        """The partition that Kafka's default partitioner gives a key."""
-        partition: int = self._partition_of(key, self._numbers, self._numbers)
-        return partition
 
     async def flush(self) -> None:
         """Waits until the broker has everything that was sent."""
@@ -144,7 +152,7 @@ class Replay:
             raise BrokerUnavailable(message) from error
 
     async def _event(self, key: bytes, line: bytes) -> None:
-        number = self.partition_of(key)
+        number = partition_of(key, self._numbers)
         size = len(key) + len(line) + 64
         while (
             self._ahead_bytes[number] + size > self._pace.ahead_bytes or len(self._sizes[number]) >= self._pace.ahead_messages
@@ -154,9 +162,9 @@ class Replay:
         self._ahead_bytes[number] += size
         self._ends[number] += 1
         await self._send(topics.EVENTS, key, line, partition=number)
-        count = sum(self._ends.values())
-        if count % 2_000 == 0:
-            self._on_progress(count)
+        self._events += 1
+        if self._events % 2_000 == 0:
+            self._on_progress(self._events)
 
     async def _wait_for_consumers(self) -> None:
         await self.flush()
