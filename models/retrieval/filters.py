@@ -35,7 +35,7 @@ RULES = (OWNED, IN_CART, REJECTED, UNAVAILABLE, SEEN_RECENTLY, NEAR_DUPLICATE, S
 class FilterPolicy:
     """When two candidates are one."""
 
-    duplicate_cosine: float = 0.97  # of item vectors; above, only small words of the title differ; 0.9 merges whole ranges
+    duplicate_cosine: float = 0.93  # of item vectors; above lie letters of one alphabet range, below one motif on two things
 
 
 class Kept(NamedTuple):
