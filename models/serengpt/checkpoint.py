@@ -22,7 +22,7 @@ from models.serengpt.tokens import TitleTokenizer
 TOKENIZER = "tokenizer.json"
 CONVERTED = ("ct2/config.json", "ct2/model.bin", "ct2/vocabulary.json")
 MANIFEST = "ct2/manifest.json"
-PRETRAINED = Path(__file__).parent.parent / "pretrained" / "serengpt-small"
+
 _ID_DIGITS = 12  # hexadecimal digits of a checkpoint's name: 48 bits, far from a collision among the models of one shop
 
 

@@ -158,7 +158,12 @@ class EmbeddedEngine:
     def _load(self, threads: int) -> Any:
         try:
             return ctranslate2.Generator(
-                self.model_id, device="cpu", inter_threads=threads, intra_threads=1, files=dict(self._files)
+                self.model_id,
+                device="cpu",
+                compute_type="int8_float32",  # the same arithmetic on every CPU that the runtime supports
+                inter_threads=threads,
+                intra_threads=1,
+                files=dict(self._files),
             )
         except RuntimeError as error:
             message = f"checkpoint {self.model_id}: the runtime cannot load it: {error}"

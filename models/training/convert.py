@@ -40,6 +40,7 @@ def save_checkpoint(folder: Path, model: Qwen3ForCausalLM, tokenizer: Tokenizer,
     half = Qwen3ForCausalLM(model.config).to(torch.bfloat16)
     half.load_state_dict(model.state_dict())
     half.save_pretrained(folder)
+    (folder / "model.safetensors").chmod(0o644)  # it is written for the owner alone, and packages are built by others
     tokenizer.save(str(folder / TOKENIZER))
     _write_tokenizer_config(folder)
     _convert(folder, tokenizer)

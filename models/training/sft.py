@@ -56,7 +56,7 @@ class Phase:
     serendipitous_only: bool
     steps: int
     learning_rate: float
-    half_life_days: float  # a visit day so much older is drawn half as often: fashions and seasons pass
+    half_life_days: float = 90.0  # a visit day so much older is drawn half as often: fashions and seasons pass
     rows: int = 16  # visit days per step
     titles: int = 16  # drawn anew per visit day and step; bounds a row's length
     warm_up: float = 0.05  # share of the steps
