@@ -1,4 +1,4 @@
-"""The page that `seren demo` leaves behind: one HTML file that shows a run, and users from their events to their blended page."""
+"""The page that `seren demo` leaves behind: a run, and users from events to blended page, in one HTML file."""
 
 from __future__ import annotations
 

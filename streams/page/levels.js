@@ -36,7 +36,7 @@ function historyPanel(user) {
   return [
     el("h3", {}, "Recent history"),
     el("p", {}, "Kept beside the levels and read by SerenGPT word for word, newest first here."),
-    rows.length ? shortened(el("ul", { class: "deeds" }), rows, 12, (rest) => `${count(rest)} more`) : el("p", {}, "Nothing yet."),
+    rows.length ? shortened(el("ul", { class: "deeds" }), rows, 7, (rest) => `${count(rest)} more`) : el("p", {}, "Nothing yet."),
   ];
 }
 
@@ -44,7 +44,7 @@ function beliefPanel(user, tag) {
   const { events, lines } = evidenceLines(user, tag.evidence);
   return [
     el("h3", {}, tag.text),
-    el("p", {}, lines.length ? `Rests on these events, the newest of all that speak for it.` : "No event is on record for it."),
+    el("p", {}, lines.length ? "Rests on these events, the newest of all that speak for it." : "No event is on record for it."),
     events.length > 0 && strip(user, events),
     shortened(el("ul", { class: "deeds" }), lines, 12, (rest) => `${count(rest)} more`),
     el("button", { type: "button", class: "more", onclick: () => showLevels(user) }, "Recent history"),
@@ -53,18 +53,17 @@ function beliefPanel(user, tag) {
 
 function showLevels(user) {
   const panel = el("div", { class: "evidence", "aria-live": "polite" }, historyPanel(user));
-  const narrow = window.matchMedia("(max-width: 760px)");
   let pinned = null;
   const show = (button, tag) => {
     for (const other of $("levels").querySelectorAll(".belief")) other.setAttribute("aria-pressed", String(other === button));
     replace(panel, beliefPanel(user, tag));
-    if (narrow.matches) button.after(panel);
+    if (NARROW.matches) button.after(panel);
   };
   const belief = (tag, most) => {
     const button = el("button", { type: "button", class: "belief", "aria-pressed": "false" },
       el("span", {}, tag.text), el("small", {}, FAMILIES[tag.family] || tag.family),
       el("span", { class: "meter", "--v": tag.score > 0 ? tag.score / most : 0 }, fixed(tag.score, 2), el("i")));
-    const preview = () => { if (!narrow.matches && pinned === null) show(button, tag); };
+    const preview = () => { if (!NARROW.matches && pinned === null) show(button, tag); };
     button.addEventListener("pointerenter", preview);
     button.addEventListener("focus", preview);
     button.addEventListener("click", () => { pinned = pinned === button ? null : button; show(button, tag); });

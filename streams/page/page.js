@@ -95,11 +95,17 @@ function showWho(user) {
     if (trace.digest_differs) story.push("The profile moved on a little since; section 2 shows it at the end of the run. ");
   } else story.push(NO_TRACE);
   const chips = slate ? [
-    [TIERS[slate.tier] || slate.tier, slate.model_id], ["published", instant(slate.published_ms)], ["stale from", instant(slate.soft_expiry_ms)],
-    ["fence: epoch", `${slate.epoch}, offset ${count(slate.offset)}`],
+    [`${TIERS[slate.tier] || slate.tier}, model`, slate.model_id],
+    [isLive(user) ? "published" : "published, by this machine\u2019s clock,", instant(slate.published_ms)], ["stale from", instant(slate.soft_expiry_ms)],
+    ["fence", `epoch ${slate.epoch}, offset ${count(slate.offset)}`],
   ] : [];
   replace($("who"), el("h2", {}, `User ${user.user_id}`), el("p", {}, story),
     chips.length > 0 && el("p", { class: "chips" }, chips.map(([words, value]) => el("span", { class: "chip" }, `${words} `, el("b", {}, value)))));
+}
+
+/** Whether the clock that dated the slate is near the events' time; in a replay of an old log it is not. */
+function isLive({ trace, slate }) {
+  return Boolean(trace && slate) && slate.published_ms >= trace.as_of_ms && slate.published_ms - trace.as_of_ms < DAY;
 }
 
 /** The user that the address names; null when it names a section, or nobody of this page. */

@@ -74,7 +74,7 @@ class SlateStamp(Struct, frozen=True, kw_only=True):
 
 
 class PlacedCard(Struct, frozen=True, kw_only=True):
-    """One place of the blended page, in its order: where it came from, what it scored before and after, and why it is there."""
+    """One place of the blended page, in its order: its channel, its score before and after, and why it is there."""
 
     item_id: str
     channel: Channel
@@ -95,8 +95,8 @@ class ItemCard(Struct, frozen=True, kw_only=True):
 class UserPage(Struct, frozen=True, kw_only=True):
     """One user, from what happened to what would be shown.
 
-    `digest` is the profile at the end of the run; the one that the slate was made from is in the trace. Offsets of `events` and
-    of the digest's evidence are of the same partition. A user about whom SerenGPT was never asked has no trace and no slate.
+    `digest` is the profile at the end of the run; the one that the slate was made from is in the trace. The offsets
+    of `events` and of the evidence are of one partition. A user about whom SerenGPT was never asked has no trace and no slate.
     """
 
     user_id: str
@@ -109,7 +109,7 @@ class UserPage(Struct, frozen=True, kw_only=True):
 
 
 class PageReport(Struct, frozen=True, kw_only=True):
-    """Everything that the page shows. `items` holds the items that users' events, traces and pages name; others show their id."""
+    """Everything that the page shows. `items` holds the items that events, traces and pages name; others show their id."""
 
     run: RunSummary
     users: tuple[UserPage, ...]

@@ -1,6 +1,6 @@
 
 // ---- 5 and 6: the slate, and the page that a ranker makes with it
-const PARTS = [["fit", "relevance", 2], ["new", "unexpectedness", 3], ["want", "aligned", 4]];
+const PARTS = [["fit", "relevance", 2], ["new", "unexpected", 3], ["want", "aligned", 4]];
 
 function part(kind, name, value) {
   return el("span", { class: `part ${kind}`, "data-name": name, "--v": Math.max(0, Math.min(value, 1)) },
@@ -15,15 +15,15 @@ function showSlate(user) {
   if (!trace.kept.length) return replace($("slate"), el("p", { class: "empty" }, "No candidate was left: the slate is empty, and the ranker shows its own page."));
   const head = el("div", { class: "slate-head", "aria-hidden": "true" },
     el("span", {}), el("span", {}, "item"),
-    el("span", { class: "fit-ink" }, "fitting: rele\u00advance"), el("span", { class: "new-ink" }, "\u00d7 new: unex\u00adpected"),
-    el("span", { class: "want-ink" }, "\u00d7 wanted: aligned"), el("span", { class: "all-ink" }, "= seren\u00addipity"),
-    el("span", {}, "because it is"), el("span", { class: "chance" }, "chance of place"));
+    [["fit", "fitting", "relevance"], ["new", "\u00d7 new", "unexpected"], ["want", "\u00d7 wanted", "aligned"], ["all", "= surprise", "serendipity"]]
+      .map(([kind, plainly, name]) => el("span", { class: `${kind}-ink` }, el("b", {}, plainly), el("small", {}, name))),
+    el("span", {}, "in words"), el("span", { class: "chance" }, "chance of place"));
   const rows = trace.kept.map((row, place) => {
     const item = itemAt(row[0]);
     return el("li", { class: "place" },
       el("span", { class: "rank" }, String(place + 1)),
       el("span", { class: "what" }, itemLink(user, row[0], null), el("span", { class: "leaf" }, item.leaf, item.price !== null && ` \u00b7 ${fixed(item.price, 2)}`)),
-      PARTS.map(([kind, name, at]) => part(kind, name === "unexpectedness" ? "unexpected" : name, row[at])),
+      PARTS.map(([kind, name, at]) => part(kind, name, row[at])),
       part("all", "serendipity", row[1]),
       el("span", { class: "because" }, because(row[6])),
       el("span", { class: "chance" }, el("span", { class: "quiet" }, "chance of this place "), percent(row[5])));

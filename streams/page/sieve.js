@@ -25,14 +25,18 @@ function showTitles(user) {
   }
   const rows = trace.imagined.map((title, number) => titleRow(user, title, found[number], fate));
   return replace($("titles"),
-    rows.length ? shortened(el("ul", { class: "titles" }), rows, 14, (rest, all) => `Show all ${count(all)} titles`) : el("p", { class: "empty" }, "SerenGPT imagined nothing usable."));
+    rows.length ? shortened(el("ul", { class: "titles" }), rows, NARROW.matches ? 8 : 14, (rest, all) => `Show all ${count(all)} titles`) : el("p", { class: "empty" }, "SerenGPT imagined nothing usable."));
 }
 
 function titleRow(user, title, found, fate) {
   const byWords = found.filter((one) => !one.isVector).length;
-  const kept = new Set(found.filter((one) => fate.get(one.item) && fate.get(one.item).rule === undefined).map((one) => one.item)).size;
-  const rows = [...found].sort((a, b) => a.rank - b.rank || a.isVector - b.isVector).map((one) =>
-    el("li", {}, itemLink(user, one.item, null), el("span", {}, `${one.isVector ? "meaning" : "words"} ${one.rank}`), fateWords(fate.get(one.item))));
+  const ways = new Map();
+  for (const one of [...found].sort((a, b) => a.rank - b.rank || a.isVector - b.isVector)) {
+    ways.set(one.item, [...(ways.get(one.item) || []), `${one.isVector ? "meaning" : "words"} ${one.rank}`]);
+  }
+  const kept = [...ways.keys()].filter((item) => fate.get(item) && fate.get(item).rule === undefined).length;
+  const rows = [...ways].map(([item, by]) =>
+    el("li", {}, itemLink(user, item, null), el("span", {}, by.join(", ")), fateWords(fate.get(item))));
   const body = el("div", { class: "found" });
   const details = el("details", {},
     el("summary", {}, el("span", { class: "dream" }, title),

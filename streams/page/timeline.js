@@ -51,7 +51,7 @@ function drawChart(user, width, height, chosen) {
   const base = height - EDGE.bottom - EDGE.below;
   const most = Math.max(1, ...user.days.map((day) => day[D_WANTED]));
   const mostRefused = Math.max(4, ...user.days.map((day) => day[D_REFUSED]));
-  const bar = Math.min(Math.max(inner / (to - from) - 1, 3), 14);
+  const bar = Math.min(Math.max(inner / (to - from) - 1, width < 600 ? 3 : 4), 14);
   const marks = [];
   for (const [day, words] of ticks([from, to], inner, 54)) {
     marks.push(svg("line", { class: "tick", x1: x(day), x2: x(day), y1: EDGE.top, y2: base + EDGE.below }));
@@ -81,12 +81,11 @@ function drawChart(user, width, height, chosen) {
   return marks;
 }
 
-/** The moment of the question; the slate's own only where the clock that dated it is near the events' time. */
+/** The moment of the question, which is also the slate's where it was answered at once. */
 function askedMarks(user, x, width, base) {
   const asked = user.trace.as_of_ms;
   const at = x(asked / DAY);
-  const after = user.slate ? user.slate.published_ms - asked : -1;
-  const words = after >= 0 && after < DAY ? "asked, slate out" : "SerenGPT asked";
+  const words = isLive(user) ? "asked, slate out" : "SerenGPT asked";
   const end = at > width / 2;
   return [
     svg("line", { class: "asked", x1: at, x2: at, y1: 6, y2: base + EDGE.below }),
@@ -138,8 +137,8 @@ function showTimeline(user) {
   }
   const has = (column) => user.days.some((day) => day[column]);
   const legend = el("p", { class: "legend" },
-    el("span", {}, "wanted: clicked, bought or put aside"),
-    has(D_LABELS) && el("span", { class: "is-label" }, "of them of a kind not seen lately: serendipity by Definition 1"),
+    el("span", {}, "wanted"),
+    has(D_LABELS) && el("span", { class: "is-label" }, "of these, a kind not seen lately (a serendipity label)"),
     has(D_REFUSED) && el("span", { class: "is-refused" }, "given back or hidden"),
     has(D_SEARCHES) && el("span", { class: "is-search" }, "a search"),
     user.trace && el("span", { class: "is-asked" }, "SerenGPT was asked"));
@@ -157,11 +156,12 @@ function watchWidth(chart, draw) {
   observer.observe(chart);
 }
 
-const BASKETS = 4;
 const LINES = 6;
+/** The chosen day's basket and those of the days before it; of the first days, all. */
 function showBaskets(user, number, isChosen) {
-  const end = Math.max(number, Math.min(BASKETS, user.days.length) - 1);
-  const days = user.days.slice(Math.max(end - BASKETS + 1, 0), end + 1).reverse();
+  const shown = NARROW.matches ? 2 : 4;
+  const end = Math.max(number, Math.min(shown, user.days.length) - 1);
+  const days = user.days.slice(Math.max(end - shown + 1, 0), end + 1).reverse();
   replace($("baskets"), days.map((day) => basket(user, day, isChosen && day === user.days[number])));
 }
 
@@ -177,7 +177,7 @@ function basket(user, day, isChosen) {
   const all = day[D_WANTED] + day[D_REFUSED] + day[D_SEARCHES] + day[D_EXPOSED];
   const missing = all - rows.length;
   return el("article", { class: isChosen ? "basket chosen" : "basket" },
-    el("h3", {}, weekday(day[D_DAY]), el("span", {}, all ? `${count(all)}${day[D_LABELS] ? `, ${count(day[D_LABELS])} new` : ""}` : "visit only")),
+    el("h3", {}, weekday(day[D_DAY]), el("span", {}, all ? `${counted(all, "event", "events")}${day[D_LABELS] ? `, ${count(day[D_LABELS])} new` : ""}` : "visit only")),
     shortened(el("ul"), lines, LINES, (rest) => `${count(rest)} more`),
     missing > 0 && el("p", { class: "soft small" }, `${lines.length ? "and " : ""}${counted(missing, "event", "events")} too old for this page to name`));
 }

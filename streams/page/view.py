@@ -1,7 +1,7 @@
 """The report as the page's script reads it: rows instead of objects, every title, category and tag written once.
 
 Written plainly, a dozen users of a busy shop are some 4 MB, most of it field names and repeated ids. Rows refer to `items`,
-`categories`, `tags` and `types` by position; -1 is none. The script's own names for the columns are those of the classes here.
+`categories`, `tags` and `types` by position; -1 is none. The script reads the columns by position as well: change both.
 
 Knows nothing about HTML. The same report gives the same view, in whatever order its dictionaries were filled.
 """
@@ -35,7 +35,10 @@ RULE_WORDS: dict[str, tuple[str, str]] = {
     filters.UNAVAILABLE: ("unavailable", "the catalogue no longer offers it"),
     filters.SEEN_RECENTLY: ("seen lately", "it is in the user's recent history"),
     filters.NEAR_DUPLICATE: ("near duplicate", "it is a variant of a better candidate"),
-    filters.SCORE_LIMIT: ("not worth scoring", "too little relevance x unexpectedness to spend SerenGPT's time on"),
+    filters.SCORE_LIMIT: (
+        "not worth scoring",
+        "by relevance x unexpectedness, others promised more",
+    ),
     filters.CATEGORY_CAP: ("category full", "its category has all the places that one may have"),
     filters.SLATE_SIZE: ("no place left", "the slate was full"),
 }
@@ -65,7 +68,7 @@ class ItemRow(Struct, frozen=True, array_like=True):
 
 
 class DayRow(Struct, frozen=True, array_like=True):
-    """One day of a user, counted over all events: `wanted` are clicks, favourites, carts, purchases; `refused` cancels, hides."""
+    """One day of a user, over all events: `wanted` are clicks, favourites, carts, purchases; `refused` cancels, hides."""
 
     day: int
     visits: int
@@ -142,7 +145,7 @@ class KeptRow(Struct, frozen=True, array_like=True):
 
 
 class TraceView(Struct, frozen=True, kw_only=True):
-    """Why the slate is what it is."""
+    """Why the slate is what it is. The first `spoken_short_count` of `spoken` are short-term tags, the others long-term."""
 
     reason: str
     as_of_ms: int
@@ -152,6 +155,7 @@ class TraceView(Struct, frozen=True, kw_only=True):
     filtered: tuple[FilteredRow, ...]
     kept: tuple[KeptRow, ...]
     spoken: tuple[Tag, ...]
+    spoken_short_count: int
     digest_differs: bool
 
 
@@ -166,7 +170,7 @@ class PlacedRow(Struct, frozen=True, array_like=True):
 
 
 class UserView(Struct, frozen=True, kw_only=True):
-    """One user. `events` are the newest and those that any tag rests on, by offset; `days` counts all `events_count` of them."""
+    """One user. `events` are the newest and those that a tag rests on, by offset; `days` counts all of them."""
 
     user_id: str
     static: tuple[str, ...]
@@ -317,6 +321,7 @@ def _trace(trace: Trace, digest: Digest, place: Mapping[str, int], cards: Mappin
         filtered=_filtered(trace.filtered, place),
         kept=tuple(_kept(kept, place, tuple(map(spoken.index, speaking[kept.item_id]))) for kept in trace.kept),
         spoken=tuple(_tag(beliefs[number]) for number in spoken),
+        spoken_short_count=sum(number < len(trace.digest.short_term) for number in spoken),
         digest_differs=trace.digest != digest,
     )
 

@@ -69,16 +69,24 @@ function foundStep(trace, [, relevance, sources]) {
 }
 
 function beliefSteps(user, row) {
-  const tags = row[7].map((number) => user.trace.spoken[number]);
-  const says = step("Why it is named so", false, el("p", {}, sentence(because(row[6]))));
-  if (!tags.length) {
-    says.append(el("p", {}, "No single belief has all its words in this item: it is imagined from the whole profile."));
+  const { spoken, spoken_short_count: shortCount } = user.trace;
+  const beliefs = new Map();
+  for (const number of row[7]) {
+    const tag = spoken[number];
+    const known = beliefs.get(`${tag.family}:${tag.text}`) || { text: tag.text, family: tag.family, scores: [], evidence: [] };
+    known.scores.push(`${number < shortCount ? "short-term" : "long-term"} ${fixed(tag.score, 2)}`);
+    known.evidence.push(...tag.evidence);
+    beliefs.set(`${tag.family}:${tag.text}`, known);
+  }
+  const says = step("What a ranker may say of it", false, el("p", {}, sentence(because(row[6]))));
+  if (!beliefs.size) {
+    says.append(el("p", {}, "No single belief has all its words in this item: it was imagined from the whole profile."));
     return [says];
   }
-  return [says, ...tags.map((tag) => {
-    const { events, lines } = evidenceLines(user, tag.evidence);
-    return step(`Rests on the belief \u201c${tag.text}\u201d`, false,
-      el("p", {}, `${FAMILIES[tag.family] || tag.family}, score ${fixed(tag.score, 2)}`), events.length > 0 && strip(user, events),
-      shortened(el("ul", { class: "deeds" }), lines, 6, (rest) => `${count(rest)} more`));
+  return [says, ...[...beliefs.values()].map((belief) => {
+    const { events, lines } = evidenceLines(user, belief.evidence);
+    return step(`Rests on the belief \u201c${belief.text}\u201d`, false,
+      el("p", {}, `${sentence(FAMILIES[belief.family] || belief.family).slice(0, -1)}: ${belief.scores.join(", ")}`),
+      events.length > 0 && strip(user, events), shortened(el("ul", { class: "deeds" }), lines, 6, (rest) => `${count(rest)} more`));
   })];
 }

@@ -4,6 +4,7 @@ const report = JSON.parse(document.getElementById("report").textContent);
 const run = report.run;
 const DAY = 86400000;
 const SVG = document.getElementById("namespace").namespaceURI;
+const NARROW = window.matchMedia("(max-width: 760px)"); // as in the style
 const $ = (id) => document.getElementById(id);
 
 /** An element with attributes (those with a null value left out) and children; a string child is text. */
