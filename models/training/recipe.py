@@ -7,20 +7,20 @@ ends; samples of the test part are refused. Needs the `train` extra.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from msgspec import Struct
+from transformers import Qwen3ForCausalLM
 
 from models.entities import Item
 from models.serengpt.checkpoint import Manifest
 from models.serengpt.tokens import TitleTokenizer
 from models.training.convert import save_checkpoint
 from models.training.embeddings import token_vectors
-from models.training.examples import corpus, documents, examples
+from models.training.examples import Example, corpus, documents, examples
 from models.training.samples import Sample
 from models.training.sft import ModelShape, Phase, Step, Training, new_model
-from models.training.split import TimeSplit
 from models.training.tokenizer import train_tokenizer
 
 
@@ -47,11 +47,19 @@ class Recipe:
     shape: ModelShape = field(default_factory=ModelShape)
     phases: tuple[Phase, ...] = field(default_factory=_phases)
 
+    def at_most(self, steps: int) -> Recipe:
+        """The recipe with no phase longer than `steps`, for a quick look at a log."""
+        return replace(self, phases=tuple(replace(phase, steps=min(phase.steps, steps)) for phase in self.phases))
+
 
 class PhaseResult(Struct, frozen=True, kw_only=True):
     """How a phase went. `validation_loss`: of the weights that it hands on, in nats per token of a serendipitous title."""
 
     name: str
+    titles: str
+    learning_rate: float
+    half_life_days: float
+    days_per_step: int
     steps: int
     best_step: int
     validation_loss: float | None
@@ -62,19 +70,8 @@ class Trained(Struct, frozen=True, kw_only=True):
 
     manifest: Manifest
     parameters: int
-    train_days: int
-    train_serendipitous: int
-    train_wanted: int
-    validation_days: int
-    validation_serendipitous: int
+    vocabulary: int
     phases: tuple[PhaseResult, ...]
-
-
-def split_samples(samples: Sequence[Sample], split: TimeSplit) -> tuple[list[Sample], list[Sample]]:
-    """The train part and the validation part; the test part is left out."""
-    train = [sample for sample in samples if split.part(sample.as_of_ms) == "train"]
-    validation = [sample for sample in samples if split.part(sample.as_of_ms) == "validation"]
-    return train, validation
 
 
 def train_serengpt(
@@ -113,43 +110,37 @@ def train_serengpt(
     tokenizer = TitleTokenizer(written)
     rows = {only: examples(train, item, tokenizer, serendipitous_only=only) for only in (False, True)}
     checked = examples(validation, item, tokenizer, serendipitous_only=True)
-    vectors, known = token_vectors(documents(rows[False]), vocabulary=tokenizer.size, size=recipe.shape.hidden, seed=seed)
-    model = new_model(recipe.shape, tokenizer, vectors=vectors, known=known, seed=seed)
+    model = _untrained(rows[False], tokenizer, recipe.shape, seed)
     unfinished = folder / "unfinished"
     unfinished.mkdir(parents=True, exist_ok=True)
     results = []
     for number, phase in enumerate(recipe.phases, 1):
-        training = Training(
-            model,
-            tokenizer,
-            phase,
-            rows=rows[phase.serendipitous_only],
-            validation=checked,
-            seed=seed,
-            save=unfinished / f"{number}-{phase.name}.pt",
-        )
+        save = unfinished / f"{number}-{phase.name}.pt"
+        taught = rows[phase.serendipitous_only]
+        training = Training(model, tokenizer, phase, rows=taught, validation=checked, seed=seed, save=save)
         training.run(watch)
         results.append(_result(phase, training))
     manifest = save_checkpoint(folder, model, written, name=name)
     for state in sorted(unfinished.iterdir()):
         state.unlink()
     unfinished.rmdir()
-    return Trained(
-        manifest=manifest,
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-        train_days=len(train),
-        train_serendipitous=sum(len(sample.serendipitous) for sample in train),
-        train_wanted=sum(len(sample.serendipitous) + len(sample.others) for sample in train),
-        validation_days=len(validation),
-        validation_serendipitous=sum(len(sample.serendipitous) for sample in validation),
-        phases=tuple(results),
-    )
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return Trained(manifest=manifest, parameters=parameters, vocabulary=tokenizer.size, phases=tuple(results))
+
+
+def _untrained(rows: Sequence[Example], tokenizer: TitleTokenizer, shape: ModelShape, seed: int) -> Qwen3ForCausalLM:
+    vectors, known = token_vectors(documents(rows), vocabulary=tokenizer.size, size=shape.hidden, seed=seed)
+    return new_model(shape, tokenizer, vectors=vectors, known=known, seed=seed)
 
 
 def _result(phase: Phase, training: Training) -> PhaseResult:
     looked = training.best_step > 0
     return PhaseResult(
         name=phase.name,
+        titles="serendipitous" if phase.serendipitous_only else "all wanted",
+        learning_rate=phase.learning_rate,
+        half_life_days=phase.half_life_days,
+        days_per_step=phase.rows,
         steps=training.done,
         best_step=training.best_step if looked else training.done,
         validation_loss=training.best_loss if looked else None,

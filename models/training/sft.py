@@ -32,6 +32,7 @@ from models.serengpt.tokens import ANSWER, END, PAD, STATIC, TitleTokenizer
 from models.training.examples import Example
 
 _IGNORED = -100
+_VALIDATION_ROWS = 16
 _VALIDATION_TITLES = 12  # per visit day; a day with fifty would outweigh the others
 
 
@@ -120,10 +121,9 @@ def pack(rows: Sequence[Example], tokenizer: TitleTokenizer, *, prompt_weight: f
     positions, block = np.zeros(shape, dtype=np.int64), np.full(shape, -1)
     labels, weights = np.full(shape, _IGNORED), np.zeros(shape, dtype=np.float32)
     for r, row in enumerate(rows):
-        start, size = 0, len(row.prompt)
+        size = start = len(row.prompt)
         ids[r, :size], positions[r, :size], block[r, :size] = row.prompt, np.arange(size), 0
         labels[r, : size - 1], weights[r, : size - 1] = row.prompt[1:], prompt_weight
-        start = size
         for number, title in enumerate(row.titles, 1):
             place = slice(start, start + len(title) + 1)
             ids[r, place], labels[r, place], weights[r, place] = (answer, *title), (*title, end), 1.0
@@ -132,7 +132,13 @@ def pack(rows: Sequence[Example], tokenizer: TitleTokenizer, *, prompt_weight: f
     blocks = torch.from_numpy(block)
     causal = torch.ones((shape[1], shape[1]), dtype=torch.bool).tril()
     mask = causal & ((blocks[:, None, :] == 0) | (blocks[:, None, :] == blocks[:, :, None]))
-    return Batch(*map(torch.from_numpy, (ids, positions)), mask[:, None], torch.from_numpy(labels), torch.from_numpy(weights))
+    return Batch(
+        ids=torch.from_numpy(ids),
+        positions=torch.from_numpy(positions),
+        mask=mask[:, None],
+        labels=torch.from_numpy(labels),
+        weights=torch.from_numpy(weights),
+    )
 
 
 def token_losses(model: Qwen3ForCausalLM, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -145,16 +151,16 @@ def token_losses(model: Qwen3ForCausalLM, batch: Batch) -> tuple[Tensor, Tensor]
     return torch.nn.functional.cross_entropy(logits, batch.labels[asked], reduction="none"), batch.weights[asked]
 
 
-@torch.inference_mode()
 def validation_loss(model: Qwen3ForCausalLM, rows: Sequence[Example], tokenizer: TitleTokenizer) -> float:
     """Nats per token of the titles of `rows`."""
     model.eval()
     kept = sorted((row._replace(titles=row.titles[:_VALIDATION_TITLES]) for row in rows), key=_length)
-    losses = [
-        token_losses(model, pack(kept[start : start + 16], tokenizer, prompt_weight=0.0))[0]
-        for start in range(0, len(kept), 16)
-    ]
-    return float(torch.cat(losses).mean())
+    with torch.inference_mode():
+        losses = [
+            token_losses(model, pack(kept[start : start + _VALIDATION_ROWS], tokenizer, prompt_weight=0.0))[0]
+            for start in range(0, len(kept), _VALIDATION_ROWS)
+        ]
+        return float(torch.cat(losses).mean())
 
 
 class Training:
@@ -227,7 +233,7 @@ class Training:
         losses, weights = token_losses(self.model, pack(rows, self._tokenizer, prompt_weight=phase.prompt_weight))
         loss = (losses * weights).sum() / weights.sum()
         self._optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), phase.clip)
         self._optimiser.step()
         return float(loss.detach())
