@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -63,18 +62,21 @@ def select(judged: Sequence[Judged], *, seed: int, category: Callable[[str], str
     Source: papers.md 1.6 names no exploration; see Kool et al. 2019, "Stochastic beams and where to find them".
     """
     order = sorted(judged, key=lambda one: (-_key(one, seed, policy.temperature), one.item_id))
-    room: Counter[str] = Counter({category(one.item_id): policy.category_cap for one in judged})
+    names = {one.item_id: category(one.item_id) for one in order}
+    room = dict.fromkeys(names.values(), policy.category_cap)
     left = {one.item_id: one for one in order}
     drawn: list[Drawn] = []
     filtered: list[Filtered] = []
     for one in order:
-        name = category(one.item_id)
+        name = names[one.item_id]
         if len(drawn) == policy.slate_size or not room[name]:
             filtered.append(Filtered(one.item_id, CATEGORY_CAP if not room[name] else SLATE_SIZE))
             continue
         drawn.append(Drawn(one, _share(one, left.values(), policy.temperature)))
         room[name] -= 1
-        left = {other: that for other, that in left.items() if other != one.item_id and room[category(other)]}
+        del left[one.item_id]
+        if not room[name]:
+            left = {other: that for other, that in left.items() if names[other] != name}
     return Selection(tuple(drawn), tuple(filtered))
 
 

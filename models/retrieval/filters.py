@@ -100,11 +100,13 @@ def _repeated(items: Sequence[Item], *, vector: Callable[[Item], Vector], policy
         return []
     vectors = np.stack([vector(item) for item in items])
     close = cosines(vectors, vectors) > policy.duplicate_cosine
+    near_kept = np.zeros(len(items), dtype=bool)
     cores: set[tuple[str, ...]] = set()
-    repeated = np.zeros(len(items), dtype=bool)
+    repeated: list[bool] = []
     for row, item in enumerate(items):
         name = core(item.title)
-        repeated[row] = name in cores or bool(np.any(close[row, :row] & ~repeated[:row]))
+        repeated.append(name in cores or bool(near_kept[row]))
         if not repeated[row]:
             cores.add(name)
-    return [bool(one) for one in repeated]
+            near_kept |= close[row]
+    return repeated

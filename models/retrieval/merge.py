@@ -14,6 +14,10 @@ from models.entities import Candidate, Item, Source
 from models.retrieval.ranks import Hit
 
 RELEVANCE_DIGITS = 6
+KEYWORD, VECTOR = 0, 1
+_CHANNELS: tuple[Literal["keyword", "vector"], ...] = ("keyword", "vector")
+# The vote (negative, so that the strongest sorts first), and where it comes from: channel, imagined title, rank, score.
+_Vote = tuple[float, int, int, int, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,29 +54,29 @@ def merge(
     Returns:
         In order of relevance, of equal ones by item id.
     """
-    votes: dict[int, list[tuple[float, Source]]] = defaultdict(list)
-    channels: tuple[tuple[Literal["keyword", "vector"], float, Sequence[Sequence[Hit]]], ...] = (
-        ("keyword", policy.keyword_weight, keyword),
-        ("vector", policy.vector_weight, vector),
-    )
-    for channel, weight, found in channels:
+    votes: dict[int, list[_Vote]] = defaultdict(list)
+    totals: dict[int, float] = defaultdict(float)
+    for channel, weight, found in (
+        (KEYWORD, policy.keyword_weight, keyword),
+        (VECTOR, policy.vector_weight, vector),
+    ):
         for imagined, hits in enumerate(found):
             for rank, hit in enumerate(hits, start=1):
                 vote = weight / (policy.rank_offset + rank)
-                votes[hit.row].append((vote, Source(channel, imagined, rank, hit.score)))
-    totals = {row: sum(vote for vote, _ in given) for row, given in votes.items()}
-    order = sorted(totals, key=lambda row: (-round(totals[row], RELEVANCE_DIGITS + 3), items[row].item_id))[:limit]
+                totals[hit.row] += vote
+                votes[hit.row].append((-vote, channel, imagined, rank, hit.score))
     full = max(totals.values(), default=1.0)
+    relevance = {row: round(total / full, RELEVANCE_DIGITS) for row, total in totals.items()}
+    order = sorted(relevance, key=lambda row: (-relevance[row], items[row].item_id))[:limit]
     return tuple(
         Candidate(
             item_id=items[row].item_id,
-            relevance=round(totals[row] / full, RELEVANCE_DIGITS),
-            sources=_strongest(votes[row], policy.sources_count),
+            relevance=relevance[row],
+            sources=tuple(_source(*vote) for vote in sorted(votes[row])[: policy.sources_count]),
         )
         for row in order
     )
 
 
-def _strongest(given: list[tuple[float, Source]], count: int) -> tuple[Source, ...]:
-    ranked = sorted(given, key=lambda pair: (-pair[0], pair[1].channel, pair[1].imagined))
-    return tuple(source for _, source in ranked[:count])
+def _source(_vote: float, channel: int, imagined: int, rank: int, score: float) -> Source:
+    return Source(_CHANNELS[channel], imagined, rank, score)

@@ -38,4 +38,5 @@ def best(units: NDArray[np.int64], *, limit: int, unit: float) -> list[Hit]:
         rows = rows[np.argsort(keys[rows])[::-1]]
     else:
         rows = np.argsort(keys)[::-1]
-    return [Hit(int(row), round(float(units[row]) * unit, 6)) for row in rows if units[row] > 0]
+    scores = np.round(units[rows] * unit, 6)
+    return [Hit(row, score) for row, score in zip(rows.tolist(), scores.tolist(), strict=True) if score > 0.0]

@@ -15,7 +15,7 @@ from models.catalogue import Catalogue
 from models.entities import Candidate, Digest, Item
 from models.retrieval.keywords import KeywordIndex
 from models.retrieval.merge import MergePolicy, merge
-from models.retrieval.text import item_text, words
+from models.retrieval.text import words
 from models.retrieval.vectors import Tower, Vector, VectorIndex, to_length
 
 # Types of behaviour that say where the user does not want to go; they are no part of the user's vector.
@@ -82,7 +82,8 @@ class Retriever:
 
     def item_vector(self, item: Item) -> Vector:
         """The vector of an item, which need not be in the snapshot."""
-        return self.vector(item.item_id, item_text(item))
+        row = self._rows.get(item.item_id)
+        return self.tower.encode_item(item) if row is None else self._vector.vectors[row]
 
     def history(self, digest: Digest) -> list[Vector]:
         """The vectors of the user's recent behaviours, oldest first.

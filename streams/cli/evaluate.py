@@ -38,7 +38,7 @@ def evaluate_group() -> None:
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of the engine.")
 @click.option("--without-serengpt", is_flag=True, help="Only the rankers that need no language model.")
 @json_option
-def ranking(  # noqa: PLR0913 - one parameter per option
+def ranking(
     *,
     folder: Path | None,
     model: Path | None,
@@ -170,9 +170,15 @@ def _show(outcome: dict[str, Any]) -> None:
     )
     for ranker in outcome["rankers"]:
         cells = [ranker["metrics"][metric] for metric in _SHOWN]
-        table.add_row(ranker["name"], *(f"{cell['mean']:.3f}  [{cell['low']:.3f}, {cell['high']:.3f}]" for cell in cells))
+        table.add_row(ranker["name"], *map(_cell, cells))
     console = Console()
     console.print(table)
     console.print(f"{outcome['cases']:,} cases of {outcome['users']:,} users, {outcome['part']} part, seed {outcome['seed']}")
     if outcome["chosen_on_validation"]:
         console.print(f"Reading chosen on the validation part: {outcome['chosen_on_validation']}")
+
+
+def _cell(interval: dict[str, float]) -> str:
+    """A mean and its bounds in 17 characters, so that the table fits a narrow terminal."""
+    low, high = (f"{interval[name]:.3f}".removeprefix("0") for name in ("low", "high"))
+    return f"{interval['mean']:.3f} [{low} {high}]"
