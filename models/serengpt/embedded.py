@@ -36,6 +36,7 @@ _REPETITION_PENALTY = 1.05
 _MAX_TITLES_IMAGINED = 256  # of one request; the paper takes 30
 _MAX_TITLES_SCORED = 1024  # of one request; a slate has 50 candidates
 _MAX_SEED = 2**32 - 1
+_NO_SEED = 2**32 - 1  # what the runtime takes for "never seeded": it would draw a seed of its own
 # Rows per runtime call while scoring: 64 rows of 17 steps of 3,072 logits are 13 MB, and larger calls are no faster.
 _ROWS = 64
 _PRIORS_KEPT = 65_536  # titles; about 150 bytes each
@@ -104,7 +105,7 @@ class EmbeddedEngine:
         prompt = self._words(prompt_ids(request.digest, self._tokenizer))
         sample = partial(_sample, repetition_penalty=_REPETITION_PENALTY, sampling_temperature=_TEMPERATURE)
         with _sampling:
-            ctranslate2.set_random_seed(request.seed)
+            ctranslate2.set_random_seed(request.seed % _NO_SEED)
             runtime = self._load(1)
             sample(runtime, prompt[-1:], n=1, max_length=1)  # plants the seed in the runtime's thread
         found = sample(runtime, prompt, n=request.n, max_length=TITLE_TOKENS)

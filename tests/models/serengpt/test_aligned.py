@@ -1,0 +1,35 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.serengpt.aligned import aligned_score
+from models.serengpt.engine import Scored
+
+LOGPROBS = st.floats(-500, 0)
+
+
+@given(LOGPROBS, LOGPROBS, st.integers(1, 20))
+def test_aligned_score_lies_between_zero_and_one(logprob: float, prior: float, tokens: int) -> None:
+    assert 0.0 <= aligned_score(Scored(logprob, prior, tokens)) <= 1.0
+
+
+@given(LOGPROBS, LOGPROBS, LOGPROBS)
+def test_aligned_score_rises_with_the_likelihood_and_falls_with_the_prior(one: float, other: float, fixed: float) -> None:
+    low, high = sorted((one, other))
+    assert aligned_score(Scored(low, fixed, 3)) <= aligned_score(Scored(high, fixed, 3))
+    assert aligned_score(Scored(fixed, low, 3)) >= aligned_score(Scored(fixed, high, 3))
+
+
+def test_aligned_score_of_a_profile_that_says_nothing_is_one_half() -> None:
+    assert aligned_score(Scored(-20.0, -20.0, 5)) == 0.5
+
+
+def test_aligned_score_nine_times_as_likely_is_nine_tenths() -> None:
+    assert aligned_score(Scored(math.log(0.09), math.log(0.01), 2)) == pytest.approx(0.9)
+
+
+def test_aligned_score_not_a_number_is_refused() -> None:
+    with pytest.raises(ValueError, match="must be finite"):
+        aligned_score(Scored(math.nan, -1.0, 1))
