@@ -1,6 +1,7 @@
 
 // ---- 1: events on a time axis, and baskets
 const [D_DAY, D_VISITS, D_WANTED, D_REFUSED, D_SEARCHES, D_EXPOSED, D_LABELS] = [0, 1, 2, 3, 4, 5, 6];
+const LETTER = 6.8; // pixels of a letter of an axis label, at most
 const EDGE = { left: 8, right: 10, top: 26, bottom: 22, below: 22 };
 
 /** First and last day of the axis: the user's events and the moment at which SerenGPT was asked. */
@@ -53,16 +54,20 @@ function drawChart(user, width, height, chosen) {
   const mostRefused = Math.max(4, ...user.days.map((day) => day[D_REFUSED]));
   const bar = Math.min(Math.max(inner / (to - from) - 1, width < 600 ? 3 : 4), 14);
   const marks = [];
+  let free = 0;
   for (const [day, words] of ticks([from, to], inner, 54)) {
     marks.push(svg("line", { class: "tick", x1: x(day), x2: x(day), y1: EDGE.top, y2: base + EDGE.below }));
-    const late = x(day) > width - 44;
-    marks.push(svg("text", { x: late ? width - 2 : x(day), y: height - 6, "text-anchor": late ? "end" : "start" }, words));
+    const long = words.length * LETTER;
+    const at = Math.min(x(day), width - long);
+    if (at < free) continue;
+    marks.push(svg("text", { x: at, y: height - 6 }, words));
+    free = at + long + 6;
   }
   if (chosen !== null) {
-    marks.push(svg("rect", { class: "column", x: x(user.days[chosen][D_DAY] + 0.5) - bar / 2 - 3, y: EDGE.top - 4, width: bar + 6, height: base - EDGE.top + EDGE.below + 4, rx: 3 }));
+    marks.push(svg("rect", { class: "column", x: x(user.days[chosen][D_DAY]) - 3, y: EDGE.top - 4, width: bar + 6, height: base - EDGE.top + EDGE.below + 4, rx: 3 }));
   }
   for (const day of user.days) {
-    const left = x(day[D_DAY] + 0.5) - bar / 2;
+    const left = x(day[D_DAY]);
     const tall = Math.sqrt(day[D_WANTED] / most) * (base - EDGE.top - 8);
     if (tall) {
       const seren = (tall * day[D_LABELS]) / day[D_WANTED];
@@ -119,7 +124,7 @@ function showTimeline(user) {
   const nearest = (event) => {
     const box = chart.getBoundingClientRect();
     const [from, to] = span(user);
-    const day = from + ((event.clientX - box.left - EDGE.left) / (box.width - EDGE.left - EDGE.right)) * (to - from) - 0.5;
+    const day = from + ((event.clientX - box.left - EDGE.left) / (box.width - EDGE.left - EDGE.right)) * (to - from);
     let best = 0;
     user.days.forEach((row, number) => { if (Math.abs(row[D_DAY] - day) < Math.abs(user.days[best][D_DAY] - day)) best = number; });
     return best;

@@ -1,6 +1,9 @@
 
 // ---- the report, and the words and numbers it is told in. Text from outside becomes text nodes only, never markup.
-const report = JSON.parse(document.getElementById("report").textContent);
+// Characters that a person cannot see but that reorder or break the text around them are left out.
+const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+const seen = (_, value) => (typeof value === "string" ? value.replace(UNSEEN, " ") : value);
+const report = JSON.parse(document.getElementById("report").textContent, seen);
 const run = report.run;
 const DAY = 86400000;
 const SVG = document.getElementById("namespace").namespaceURI;
