@@ -298,17 +298,17 @@ class Partition:
     # ------------------------------------------------------------------ time and triggers
 
     def advance(self, now_ms: int, *, arrived_ms: int = -1) -> None:
-        """Moves event time on to `now_ms` and fires the triggers that became due, each as of its own due time."""
+        """Moves event time on to `now_ms` and fires the triggers that became due, in the order of their due times."""
         self.watermark_ms = max(self.watermark_ms, now_ms)
         timers = self._timers
         while timers and timers[0][0] <= self.watermark_ms:
-            _, user_id = heappop(timers)
+            set_for, user_id = heappop(timers)
             resident = self.residents.get(user_id)
             due = trigger.due_ms(resident.profile, self._rules.trigger) if resident else None
             if resident is None or due is None:
                 continue
-            if due > self.watermark_ms:
-                heappush(timers, (due, user_id))
+            if due > set_for:
+                heappush(timers, (due, user_id))  # later events have moved it
             else:
                 self._fire(user_id, resident, due)
                 resident.caused_ms = arrived_ms
