@@ -66,7 +66,7 @@ pipeline_tag: text-generation
 # {made.name}
 
 A Qwen3-architecture causal language model of {made.parameters:,} parameters with its own BPE tokenizer of {made.vocabulary:,}
-tokens, \ trained from nothing on {origin.data}. Given a cognition profile (static facts, long-term and short-term tags,
+tokens, trained from nothing on {origin.data}. Given a cognition profile (static facts, long-term and short-term tags,
 recent history), it writes the title of the next item that the user will want from a category that is new to them, and says
 how likely a given title is.
 

@@ -36,7 +36,7 @@ def test_checkpoint_other_weights_have_another_id(copied: Path) -> None:
 
 
 def test_checkpoint_missing_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="cannot read ct2/manifest.json"):
+    with pytest.raises(CheckpointError, match=r"cannot read ct2/manifest\.json"):
         load_engine(tmp_path / "nowhere", threads=1)
 
 

@@ -11,9 +11,9 @@ from models.pretrained import serengpt_folder
 from models.serengpt.tokens import SPECIAL_TOKENS, TitleTokenizer, clean
 
 SHIPPED = TitleTokenizer.load(serengpt_folder() / "tokenizer.json")
-HOSTILE = st.lists(st.sampled_from([*SPECIAL_TOKENS, "<|", "|>", "<", "|", ">", "\n", "\x00", "＜｜end｜＞", "mug", " "])).map(
-    "".join
-)
+HOSTILE = st.lists(
+    st.sampled_from([*SPECIAL_TOKENS, "<|", "|>", "<", "|", ">", "\n", "\x00", "\uff1c\uff5cend\uff5c\uff1e", "mug", " "])
+).map("".join)
 
 
 @given(st.one_of(st.text(), HOSTILE))
@@ -36,7 +36,7 @@ def test_clean_control_characters_and_separators_become_one_space() -> None:
 
 
 def test_clean_compatibility_forms_cannot_rebuild_a_delimiter() -> None:
-    assert "<|" not in clean("＜｜answer｜＞ and <\u200b|answer|\u200b>")
+    assert "<|" not in clean("\uff1c\uff5canswer\uff5c\uff1e and <\u200b|answer|\u200b>")
 
 
 def test_encode_limit_keeps_the_first_tokens() -> None:
