@@ -1,8 +1,8 @@
 """A recorded log into Kafka, in the order and at the pace that its consumers bear.
 
-Lines that are no events go to the dead-letter topic, named by line, and the rest flows. Event time moves to the log's end with one
-record per partition, so that the last triggers fire without a next event. Two replays of one log give every record the same
-offset (on topics that are new), which is what makes slates comparable byte for byte.
+Lines that are no events go to the dead-letter topic, named by line, and the rest flows. Event time moves to the log's end with
+one record per partition, so that the last triggers fire without a next event. Two replays of one log give every record the
+same offset (on topics that are new), which is what makes slates comparable byte for byte.
 """
 
 from __future__ import annotations

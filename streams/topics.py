@@ -17,7 +17,7 @@ LABELS = "seren-labels"
 # and a worker owns all of them. Changing it later moves users between partitions: choose it for the largest cluster foreseen.
 USER_PARTITIONS = 4
 
-# A null record with this header on `behaviour-events` moves its partition's event time on; a replay ends with one per partition.
+# A null record with this header on `behaviour-events` moves its partition's event time on; a replay ends with one each.
 WATERMARK_HEADER = "seren-watermark-ms"
 
 

@@ -26,15 +26,16 @@ from models.retrieval import Retriever
 from streams import codec, topics
 from streams.cli.options import json_option, print_json
 from streams.config import load_settings
-from streams.demo.report import Shelf, cards, chosen, look, summarise, user_pages
-from streams.demo.servers import Addresses, Servers
-from streams.demo.walk import TENANT, Moment, Walked, WalkOptions, walk
+from streams.demo.report import Shelf, cards, chosen, look, rows, summarise, user_pages
+from streams.demo.servers import TENANT, Addresses, Servers, write_config
+from streams.demo.walk import Moment, Walked, WalkOptions, walk
 from streams.logs import RecordedLog, shipped_log
 from streams.page import PageReport, RunSummary, UserPage, render
 from streams.store import SlateStore
-from streams.summary_table import print_summary, rows_of
+from streams.summary_table import print_summary
 
 _USERS_ON_PAGE = 12
+_ROWS = 8  # of them in the table
 
 
 @click.command("demo")
@@ -77,17 +78,18 @@ def demo(
     options = WalkOptions(profile_workers=workers, judging_workers=judging_workers, speed=speed)
     with _folder(keep) as folder, Servers(folder, Addresses(kafka=kafka, redis=redis), console.print) as servers:
         _introduce(console, log, servers, days)
-        config = _write_config(folder, servers, start_ms=log.about.last_ts_ms - int(days * DAY_MS))
+        config = write_config(folder, servers, start_ms=log.about.last_ts_ms - int(days * DAY_MS))
         with _progress(console) as show:
             walked = asyncio.run(walk(log, servers, options, config, show.moment))
         run, users = asyncio.run(_report(log, servers, walked, config, workers + judging_workers))
     run = msgspec.structs.replace(run, html_path=str(page_path.resolve()))
     catalogue = Catalogue(codec.decode_item(line) for _, line in log.items())
-    page_path.write_text(render(PageReport(run=run, users=tuple(users), items=cards(users, catalogue))), encoding="utf-8")
+    items = cards(users, catalogue)
+    page_path.write_text(render(PageReport(run=run, users=tuple(users), items=items)), encoding="utf-8")
     if as_json:
         print_json(msgspec.to_builtins(run))
     else:
-        print_summary(console, run, rows_of(users, cards(users, catalogue)))
+        print_summary(console, run, rows(users, items, _ROWS))
     if show_page:
         webbrowser.open(page_path.resolve().as_uri())
 
@@ -138,30 +140,6 @@ def _introduce(console: Console, log: RecordedLog, servers: Servers, days: float
     console.print(f"  slates are asked for in the last {days:g} days of the log; what is before shapes the profiles")
     if not about.impressions:
         console.print("  the log has no impressions: what was clicked or bought counts as seen")
-
-
-def _write_config(folder: Path, servers: Servers, *, start_ms: int) -> Path:
-    path = folder / "seren.toml"
-    path.write_text(
-        f"""# What the demo's workers run with: `seren doctor --config` explains every key.
-[kafka]
-bootstrap = "{servers.bootstrap}"
-manage_topics = {str(not servers.embedded_broker).lower()}
-
-[redis]
-url = "{servers.redis_url}"
-tenant = "{TENANT}"
-
-[rules]
-check_clock = false  # a recorded log: event time is the log's
-label_digests = false  # the demo trains nothing
-
-[rules.trigger]
-start_ms = {start_ms}  # before this the log is history
-""",
-        encoding="utf-8",
-    )
-    return path
 
 
 @contextmanager

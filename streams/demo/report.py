@@ -20,7 +20,8 @@ from models.profiles import Profile, ProfilePolicy, digest, item_features, updat
 from models.retrieval import Retriever
 from streams import codec
 from streams.checkpoint import unframe
-from streams.demo.walk import TENANT, Walked
+from streams.demo.servers import TENANT
+from streams.demo.walk import Walked
 from streams.keys import profile_key, slate_key
 from streams.logs import RecordedLog
 from streams.metrics import EVENT_TO_SLATE, quantile
@@ -29,6 +30,7 @@ from streams.replay import partition_of
 from streams.slates.record import ReadSlate
 from streams.state import ProfileStore
 from streams.store import SlateStore
+from streams.summary_table import SummaryRow
 
 PACKAGES = ("faust-streaming", "aiokafka", "confluent-kafka", "redis", "ctranslate2", "msgspec", "numpy")
 _PERSONALISED = 20  # places of the page that the walk ends with
@@ -141,6 +143,36 @@ def cards(pages: Iterable[UserPage], catalogue: Catalogue) -> dict[str, ItemCard
         for name, item in found.items()
         if item is not None
     }
+
+
+def rows(pages: Iterable[UserPage], items: Mapping[str, ItemCard], count: int) -> list[SummaryRow]:
+    """One line each for the first users that were asked about: a trait, an imagined title, the best surprise."""
+    lines = []
+    for page in pages:
+        trace = page.trace
+        if trace is None or not trace.kept:
+            continue
+        best = max(trace.kept, key=lambda item: item.serendipity)
+        tags = trace.digest.long_term or trace.digest.short_term
+        lines.append(
+            SummaryRow(
+                user_id=page.user_id,
+                reason=trace.reason,
+                trait=tags[0].text if tags else None,
+                imagined=_imagined(trace, best.item_id),
+                item_title=items[best.item_id].title if best.item_id in items else best.item_id,
+                serendipity=best.serendipity,
+            )
+        )
+    return lines[:count]
+
+
+def _imagined(trace: Trace, item_id: str) -> str | None:
+    """The imagined title that found the item at the best rank."""
+    for candidate in trace.candidates:
+        if candidate.item_id == item_id:
+            return trace.imagined[min(candidate.sources, key=lambda source: source.rank).imagined]
+    return None
 
 
 def _user_page(

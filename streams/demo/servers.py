@@ -17,6 +17,7 @@ from streams.embedded.broker import RunningBroker, start_broker
 from streams.embedded.redis import RunningRedis, start_redis
 from streams.topics import TOPICS
 
+TENANT = "demo"
 _STOP_S = 20.0
 _LOG_TAIL_CHARS = 1_500
 
@@ -107,6 +108,11 @@ class Servers:
         self._redis = start_redis(self._folder / "redis", port=dead.port, append_only=True)
         self.redis_restarts += 1
 
+    @property
+    def redis_pid(self) -> int:
+        """Process id of the embedded Redis."""
+        return self._running_redis().pid
+
     def stop(self) -> None:
         """Ends the workers, then the servers."""
         for worker in self._workers:
@@ -151,6 +157,31 @@ class Worker:
     process: subprocess.Popen[bytes]
     log: Path
     metrics_url: str
+
+
+def write_config(folder: Path, servers: Servers, *, start_ms: int) -> Path:
+    """What the workers of a demo run with; events before `start_ms` are history and ask for nothing."""
+    path = folder / "seren.toml"
+    path.write_text(
+        f"""# What the demo's workers run with: `seren doctor --config` explains every key.
+[kafka]
+bootstrap = "{servers.bootstrap}"
+manage_topics = {str(not servers.embedded_broker).lower()}
+
+[redis]
+url = "{servers.redis_url}"
+tenant = "{TENANT}"
+
+[rules]
+check_clock = false  # a recorded log: event time is the log's
+label_digests = false  # the demo trains nothing
+
+[rules.trigger]
+start_ms = {start_ms}  # before this the log is history
+""",
+        encoding="utf-8",
+    )
+    return path
 
 
 def free_port() -> int:

@@ -16,14 +16,13 @@ from redis.asyncio import Redis
 from models.errors import SerenError, StoreUnavailable
 from streams import codec, topics
 from streams.admin import Progress, create_topics
-from streams.demo.servers import Servers
+from streams.demo.servers import TENANT, Servers
 from streams.logs import RecordedLog
 from streams.metrics import scrape
 from streams.replay import Pace, Replay, Replayed
 from streams.state import Checkpoint, PartitionStore
 
 _LOOK_S = 0.25
-TENANT = "demo"
 
 
 @dataclass(frozen=True, kw_only=True)
