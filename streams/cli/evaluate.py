@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _RECENT_DAYS = 28  # of the training part, for the popularity of the season
 _SHOWN = ("HR@1", "HR@10", "NDCG@10")
+_CELL = 17  # characters of a mean and its bounds
 
 
 @click.group("evaluate")
@@ -163,11 +164,10 @@ def _outcome(
 
 def _show(outcome: dict[str, Any]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(
-        "ranker", *_SHOWN, title=f"One serendipitous item among {outcome['candidates']}, all of them new to the user"
-    )
+    title = f"One serendipitous item among {outcome['candidates']}, all of them new to the user"
+    table = Table("ranker", *(Column(name, no_wrap=True, min_width=_CELL) for name in _SHOWN), title=title)
     for ranker in outcome["rankers"]:
         cells = [ranker["metrics"][metric] for metric in _SHOWN]
         table.add_row(ranker["name"], *map(_cell, cells))
