@@ -39,7 +39,9 @@ class Produce(Protocol):
 
     def __call__(
         self, topic: str, *, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ...
-    ) -> Awaitable[None]: ...
+    ) -> Awaitable[None]:
+        """Sends one record."""
+        ...
 
 
 async def take_over(number: int, partition: Partition, *, profiles: ProfileStore, partitions: PartitionStore) -> None:

@@ -9,7 +9,8 @@ This is the whole of a profile worker's thinking, step by step:
     snapshot()      -> Snapshot     what has to become durable before these offsets may be committed
 
 Everything here depends on the records and their order alone, never on how they were cut into batches, on the clock, or on when
-a checkpoint was taken: that is what makes a replay end in the same bytes. It belongs to one worker at a time (`epoch`).
+a checkpoint was taken: that is what makes a replay end in the same bytes. (One exception: a label's digest is left out where
+it is not in memory.) It belongs to one worker at a time (`epoch`).
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from models.serendipity import Flags
 from models.trigger import TriggerPolicy
 from streams import codec, topics
 
-_LAST_MS = 2**53 - 1  # the newest time that an event can have
-_MILLIS_DIGITS = 16  # of that number
+_LAST_MS = 2**54  # twice the newest time that an event can have: a replay's end lies a day after its last event
+_MILLIS_DIGITS = 17  # of that number
 UNSENT_DUE_MS = 0  # timer of a user whose request is stored but perhaps not on its topic yet
 
 
@@ -435,7 +436,7 @@ def _check_key(record: Record, user_id: str) -> None:
 def _watermark(record: Record) -> int:
     for name, value in record.headers:
         if name == topics.WATERMARK_HEADER:
-            if value is None or not value.isdigit() or int(value[: _MILLIS_DIGITS + 1]) > _LAST_MS:
+            if value is None or not value.isdigit() or len(value) > _MILLIS_DIGITS or int(value) > _LAST_MS:
                 message = f"watermark header {(value or b'')[:32]!r} is no time in milliseconds from 0 to {_LAST_MS}"
                 raise DecodeError(message)
             return int(value)

@@ -349,7 +349,8 @@ def test_same_event_id_of_another_user_is_no_duplicate() -> None:
         (Record(1, 0, None, None, [(topics.WATERMARK_HEADER, b"soon")]), "watermark header b'soon' is no time"),
         (Record(1, 0, None, None, [(topics.WATERMARK_HEADER, b"-5")]), "watermark header b'-5' is no time"),
         (Record(1, 0, None, None, [(topics.WATERMARK_HEADER, b"9" * 9_000)]), "is no time in milliseconds"),
-        (Record(1, 0, None, None, [(topics.WATERMARK_HEADER, str(2**53).encode())]), "is no time in milliseconds"),
+        (Record(1, 0, None, None, [(topics.WATERMARK_HEADER, str(2**54 + 1).encode())]), "is no time in milliseconds"),
+        (Record(1, 0, None, None, [(topics.WATERMARK_HEADER, b"0" * 9_000)]), "is no time in milliseconds"),
         (Record(1, 0, None, None, [(topics.WATERMARK_HEADER, b"")]), "is no time in milliseconds"),
         (Record(1, 0, None, None, [(topics.WATERMARK_HEADER, None)]), "is no time in milliseconds"),  # type: ignore[list-item]
     ],
@@ -463,6 +464,12 @@ def test_trigger_fires_by_a_watermark_record() -> None:
     assert [request.as_of_ms for request in timed.fired] == [START_MS + 30_000]
     assert timed.watermark_ms == START_MS + DAY_MS
     assert timed.next_due_ms() is None
+
+
+def test_watermark_a_day_after_the_newest_possible_event_is_taken() -> None:
+    timed = partition()
+    take(timed, [Record(0, 0, None, None, [(topics.WATERMARK_HEADER, str(2**53 - 1 + DAY_MS).encode())])])
+    assert (timed.dead_letters, timed.watermark_ms) == ([], 2**53 - 1 + DAY_MS)
 
 
 def test_trigger_fires_as_of_its_due_time_before_a_later_event_of_its_user_is_applied() -> None:
