@@ -25,15 +25,15 @@ from models.training.tokenizer import train_tokenizer
 
 
 def _phases() -> tuple[Phase, ...]:
-    """What one core trains in about a quarter of an hour."""
+    """What one core trains in about twenty minutes."""
     return (
-        Phase(name="wanted", serendipitous_only=False, steps=700, learning_rate=2.5e-3),
+        Phase(name="wanted", serendipitous_only=False, steps=900, learning_rate=2.5e-3, half_life_days=45.0),
         Phase(
             name="serendipity",
             serendipitous_only=True,
-            steps=150,
-            learning_rate=6e-4,
-            half_life_days=60.0,
+            steps=300,
+            learning_rate=1e-3,
+            half_life_days=30.0,
             check_steps=50,
         ),
     )
