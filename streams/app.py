@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 from aiokafka.errors import KafkaError
@@ -28,6 +30,7 @@ from streams.transport import ChunkApp, ChunkSchema
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.1
+EXIT_FATAL = 70  # sysexits.h: internal software error
 # Chunks that wait between the consumer and the agent: enough to keep it busy, few enough to hold back early.
 _BUFFERED_CHUNKS = 4
 _RECORDS_PER_CHUNK = 5_000
@@ -60,13 +63,15 @@ def profiles_app(settings: Settings, items: Sequence[Item]) -> ChunkApp:
     @app.agent(source, name="profiles", concurrency=1)
     async def profiles(stream: Any) -> None:
         async for chunk in stream.noack():
-            await worker.take(chunk)
+            with _ends_the_process("take a chunk of events"):
+                await worker.take(chunk)
 
     @app.task  # type: ignore[untyped-decorator]
     async def tick() -> None:
         while True:  # not a timer of Faust's: it warns whenever a checkpoint takes longer than the interval
             await asyncio.sleep(TICK_S)
-            await worker.tick()
+            with _ends_the_process("tick"):
+                await worker.tick()
 
     @app.task  # type: ignore[untyped-decorator]
     async def follow_items() -> None:
@@ -97,11 +102,13 @@ def judging_app(settings: Settings, serve: Serve) -> ChunkApp:
     @app.agent(source, name="judging", concurrency=1)
     async def judging(stream: Any) -> None:
         async for chunk in stream.noack():
-            await worker.take(chunk)
+            with _ends_the_process("take a chunk of requests"):
+                await worker.take(chunk)
 
     @app.task  # type: ignore[untyped-decorator]
     async def serve_requests() -> None:
-        await worker.serve_forever()
+        with _ends_the_process("serve requests"):
+            await worker.serve_forever()
 
     return app
 
@@ -156,6 +163,21 @@ def _connect(app: ChunkApp, worker: ProfilesWorker | JudgingWorker) -> None:
     app.take_over = worker.take_over
     app.on_partitions_revoked.connect(cast("Any", release), weak=False)
     app.on_before_shutdown.connect(cast("Any", shut_down), weak=False)
+
+
+@contextmanager
+def _ends_the_process(what: str) -> Iterator[None]:
+    """Lets an error that nobody handles end the process at once, loudly.
+
+    Faust would restart the agent with the next chunk and so pass over the one that failed. A process that ends has committed
+    nothing of it: whoever owns the partition next reads it again.
+    """
+    try:
+        yield
+    except Exception:
+        logger.critical("%s: an error that nothing handles; this process ends, nothing is lost", what, exc_info=True)
+        logging.shutdown()
+        os._exit(EXIT_FATAL)
 
 
 def _bad_item(value: bytes, error: DecodeError) -> None:

@@ -44,6 +44,12 @@ _PROFILE_COUNTERS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
         {"visit": "requests_visit", "search": "requests_search", "drift": "requests_drift"},
     ),
     ("seren_checkpoints", "outcome", "Checkpoints", {"done": "checkpoints", "retried": "retries", "lost": "partitions_lost"}),
+    (
+        "seren_requests_superseded",
+        "by",
+        "Requests that a newer one of the same user replaced before they were sent",
+        {"newer": "requests_superseded"},
+    ),
     ("seren_users_evicted", "to", "Users that went from memory to Redis", {"redis": "evicted"}),
 )
 _JUDGING_COUNTERS: tuple[tuple[str, str, str, dict[str, str]], ...] = (

@@ -333,6 +333,7 @@ class Partition:
             seen=seen(profile, self._rules.profile.window),
             exclusions=self._exclusions(profile, due_ms),
         )
+        self.counts["requests_superseded"] += bool(resident.request)  # the newest wins, before it is sent as well as after
         resident.request = codec.encode(request)
         self.unsent.add(user_id)
         self.dirty.add(user_id)

@@ -104,12 +104,18 @@ class JudgingWorker:
                 self._changed.notify_all()
 
     def _put(self, waiting: Waiting) -> None:
+        """The newest by fence, not by arrival: a zombie's request may come late, and its slate would be refused."""
         key = (waiting.request.user_id, waiting.request.surface)
-        older = self._waiting.pop(key, None)
-        if older is not None:
-            self.counts["coalesced"] += 1
-            self._finish(older)
-        self._waiting[key] = waiting
+        other = self._waiting.get(key)
+        if other is None:
+            self._waiting[key] = waiting
+            return
+        self.counts["coalesced"] += 1
+        if _fence(waiting.request) < _fence(other.request):
+            self._finish(waiting)
+        else:
+            self._waiting[key] = waiting  # at its elder's place in the queue
+            self._finish(other)
 
     async def _bury(self, record: Any, error: SerenError) -> None:
         self.counts[f"dead_letters_{type(error).__name__}"] += 1
@@ -203,6 +209,10 @@ class JudgingWorker:
 
     def _count_retry(self) -> None:
         self.counts["retries"] += 1
+
+
+def _fence(request: Request) -> tuple[int, int]:
+    return request.epoch, request.offset
 
 
 def _unobserved(wait_s: float) -> None:

@@ -74,6 +74,8 @@ class ProfilesWorker:
         """Acquires the assigned partitions with new epochs and says where each starts: where its state ends."""
         async with self._lock:
             self.owned.clear()
+            self._applied.clear()
+            self._attribute_offsets.clear()
             numbers = sorted({tp.partition for tp in assigned if tp.topic == topics.EVENTS})
             starts = {}
             for number in numbers:
@@ -85,7 +87,7 @@ class ProfilesWorker:
             return starts
 
     async def _acquire(self, number: int) -> int:
-        found = await self._partitions.acquire(number)
+        found = await self._partitions.acquire(number, floor=self._epoch_floor())
         start = found.next_offset or 0
         partition = Partition(
             number,
@@ -102,6 +104,10 @@ class ProfilesWorker:
         self._last_checkpoint_s[number] = self._last_chunk_s[number] = time.monotonic()
         logger.info("partition %d is ours: epoch %d, from offset %d", number, found.epoch, start)
         return start
+
+    def _epoch_floor(self) -> int:
+        """Seconds since 1970 on live topics: epochs rise even when Redis has lost a checkpoint but kept the profiles."""
+        return int(time.time()) if self._rules.check_clock else 0
 
     async def release(self, revoked: Iterable[TP]) -> None:
         """Before partitions are taken away: one last checkpoint of each, within the rebalance's budget."""

@@ -149,7 +149,8 @@ class _Walk:
             moment = Moment(
                 sent=self._sent,
                 applied=int(counts['seren_events_total{outcome="applied"}']),
-                requests=sum(int(count) for name, count in counts.items() if name.startswith("seren_requests_total")),
+                requests=sum(int(count) for name, count in counts.items() if name.startswith("seren_requests_total"))
+                - int(counts['seren_requests_superseded_total{by="newer"}']),
                 slates=int(counts['seren_slates_total{outcome="accepted"}']),
             )
             if moment != self._last:
@@ -174,6 +175,7 @@ class _Walk:
         """Whether all requests that fired are on their topic, and all of those finished."""
         counts = self._counts()
         fired = sum(count for name, count in counts.items() if name.startswith("seren_requests_total"))
+        fired -= counts.get('seren_requests_superseded_total{by="newer"}', 0)
         async with _progress(self._servers, "seren-judging", topics.REQUESTS) as progress:
             sent = sum((await progress.ends()).values())
             return sent >= fired and await progress.lag() == 0
