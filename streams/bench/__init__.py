@@ -1,0 +1,13 @@
+"""What this machine makes of seren: throughput, sizes and latencies, as `seren bench` prints them.
+
+    machine.py    where it was measured
+    figures.py    a number with what it measured, its n and its runs
+    workload.py   the shipped log, decoded and routed beforehand
+    profiles.py   the profile update alone, the engine without servers, bytes of profiles
+    stores.py     the engine with a real Redis, publishing and reading slates
+    workers.py    a worker process behind the embedded broker
+    judging.py    SerenGPT, retrieval, a whole answer
+
+Throughput is per core: events divided by the CPU seconds of the process that works, which other programs disturb less than
+wall time. Latencies are wall time. Nothing here judges a number.
+"""
