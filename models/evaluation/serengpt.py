@@ -11,6 +11,7 @@ from models.catalogue import Catalogue
 from models.errors import SerenError
 from models.evaluation.rankers import Scores
 from models.evaluation.ranking import Case, report
+from models.serengpt.aligned import PRIOR_SHARE
 from models.serengpt.engine import Engine, Scored, ScoreRequest
 
 Reading = Callable[[Scored], float]
@@ -29,15 +30,15 @@ def _per_token(reading: Reading) -> Reading:
 # A title's likelihood also says how long and how common it is; the readings take off more or less of that.
 READINGS: dict[str, Reading] = {
     "logprob": _less_prior(0.0),
-    "logprob - 0.25 prior": _less_prior(0.25),
+    "logprob - 0.25 prior": _less_prior(PRIOR_SHARE),  # orders as the aligned score of a slate does
     "logprob - 0.5 prior": _less_prior(0.5),
     "logprob - 0.75 prior": _less_prior(0.75),
-    "logprob - prior": _less_prior(1.0),  # orders as the aligned score of a slate does
+    "logprob - prior": _less_prior(1.0),
     "logprob per token": _per_token(_less_prior(0.0)),
     "logprob - 0.5 prior, per token": _per_token(_less_prior(0.5)),
     "logprob - prior, per token": _per_token(_less_prior(1.0)),
 }
-ALIGNED = "logprob - prior"
+ALIGNED = "logprob - 0.25 prior"
 RAW = "logprob"
 
 

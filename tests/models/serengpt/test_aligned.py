@@ -22,12 +22,16 @@ def test_aligned_score_rises_with_the_likelihood_and_falls_with_the_prior(one: f
     assert aligned_score(Scored(fixed, low, 3)) >= aligned_score(Scored(fixed, high, 3))
 
 
-def test_aligned_score_of_a_profile_that_says_nothing_is_one_half() -> None:
-    assert aligned_score(Scored(-20.0, -20.0, 5)) == 0.5
+def test_aligned_score_of_a_title_as_likely_as_any_other_is_one_half() -> None:
+    # p = prior = 1/4096, so the reference is 1/4096 too, whatever the share.
+    assert aligned_score(Scored(-math.log(4096), -math.log(4096), 5)) == pytest.approx(0.5)
 
 
-def test_aligned_score_nine_times_as_likely_is_nine_tenths() -> None:
-    assert aligned_score(Scored(math.log(0.09), math.log(0.01), 2)) == pytest.approx(0.9)
+def test_aligned_score_of_a_popular_title_is_held_against_its_popularity_in_part() -> None:
+    # Everybody wants it 16 times as often as any title; a quarter of that on the log scale is a factor of 16^0.25 = 2.
+    # This user wants it 18 times as often: 18 / (18 + 2).
+    any_title = -math.log(4096)
+    assert aligned_score(Scored(any_title + math.log(18), any_title + math.log(16), 2)) == pytest.approx(0.9)
 
 
 def test_aligned_score_not_a_number_is_refused() -> None:
