@@ -32,11 +32,11 @@ def flags(profile: Profile, event: Event, item: ItemFeatures, day: int, policy: 
     days = window.days_before(profile, day, policy)
     since = days[0] if days else day
     new_category = not window.was_seen(profile.seen_categories, item.category, since, day)
-    new_others = [
-        not window.was_seen(seen, name, since, day)
-        for seen, name in ((profile.seen_brands, item.brand), (profile.seen_sellers, item.seller))
-        if name
-    ]
+    new_others = []
+    if item.brand:
+        new_others.append(not window.was_seen(profile.seen_brands, item.brand, since, day))
+    if item.seller:
+        new_others.append(not window.was_seen(profile.seen_sellers, item.seller, since, day))
     known = event.type in LABEL_TYPES and len(days) >= policy.min_visit_days
     return Flags(
         label=new_category if known else None,

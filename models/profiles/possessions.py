@@ -33,6 +33,6 @@ def rejected(profile: Profile, day: int, policy: PossessionPolicy) -> list[int]:
 
 def _put(items: dict[int, int], name: int, day: int, limit: int) -> None:
     items.pop(name, None)
-    items[name] = min(max(day, 0), 0xFFFF)
+    items[name] = day
     if len(items) > limit:
         del items[next(iter(items))]

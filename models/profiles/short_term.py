@@ -35,7 +35,7 @@ def learn(profile: Profile, tags: tuple[str, ...], weight: float, ts_ms: int, of
     A negative weight takes weight away from its own tags; it adds no tag, and no other tag gains by it: `mass` sums what was
     given, never what was taken.
     """
-    half_life_ms = int(policy.half_life_days * DAY_MS)
+    half_life_ms = policy.half_life_ms
     _move_landmark(profile, ts_ms, half_life_ms)
     gain = weight * decay.gain(ts_ms, landmark_ms=profile.landmark_ms, half_life_ms=half_life_ms)
     profile.mass += max(0.0, gain)
@@ -48,7 +48,8 @@ def learn(profile: Profile, tags: tuple[str, ...], weight: float, ts_ms: int, of
                 pool[tag] = Belief(gain, 1, day, 0, 0, 0, 0, (offset,))
                 profile.pool_bytes += belief_bytes(tag)
             continue
-        belief.weight = max(0.0, belief.weight + gain)
+        weighed = belief.weight + gain
+        belief.weight = weighed if weighed > 0.0 else 0.0
         if gain > 0.0:
             if belief.count < _COUNT_MAX:
                 belief.count += 1
@@ -115,8 +116,8 @@ def _move_landmark(profile: Profile, ts_ms: int, half_life_ms: int) -> None:
 
 def _prune(profile: Profile, policy: ShortTermPolicy) -> None:
     """Lets the weakest tags go; those that long-term admission counts on (in two cycles or more) stay the longest."""
-    order = sorted(profile.pool, key=lambda tag: (profile.pool[tag].cycles.bit_count() > 1, profile.pool[tag].weight, tag))
-    for tag in order:
+    order = sorted([(belief.cycles.bit_count() > 1, belief.weight, tag) for tag, belief in profile.pool.items()])
+    for _, _, tag in order:
         if profile.pool_bytes <= policy.pool_bytes * _KEEP_RATIO:
             return
         del profile.pool[tag]

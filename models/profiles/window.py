@@ -7,6 +7,8 @@ and where these cannot tell whether it was seen before the late event's day, it 
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from models.entities import Event, Seen
 from models.profiles.features import ItemFeatures
 from models.profiles.policy import WindowPolicy
@@ -53,7 +55,9 @@ def was_seen(seen: dict[int, int], name: int, since: int, day: int) -> bool:
 
 def days_before(profile: Profile, day: int, policy: WindowPolicy) -> list[int]:
     """The visit days that the window of an event on `day` covers, oldest first."""
-    return [visited for visited in profile.visit_days if visited < day][-policy.visit_days :]
+    days = profile.visit_days
+    end = bisect_left(days, day)
+    return days[max(0, end - policy.visit_days) : end]
 
 
 def seen(profile: Profile, policy: WindowPolicy) -> Seen:

@@ -15,7 +15,10 @@ from streams.partition import Rules
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """A log's beginning, with the attributes of its users. `rules` are a worker's defaults, except that there is no broker's clock to hold events against."""
+    """A log's beginning, with the attributes of its users.
+
+    `rules` are a worker's defaults, except that there is no broker's clock to hold events against.
+    """
 
     lines: list[tuple[int, bytes]]
     items: list[Item]
