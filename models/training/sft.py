@@ -278,7 +278,7 @@ def pace(step: int, *, steps: int, warm_up: float) -> float:
 
     Example:
         >>> [round(pace(step, steps=100, warm_up=0.1), 3) for step in (0, 9, 99)]
-        [0.1, 0.982, 0.05]
+        [0.1, 0.981, 0.05]
     """
     rise = min(1.0, (step + 1) / max(steps * warm_up, 1.0))
     return rise * (0.05 + 0.475 * (1 + math.cos(math.pi * step / steps)))
