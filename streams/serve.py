@@ -7,14 +7,14 @@ from functools import partial
 from pathlib import Path
 
 import faust
-from models.pretrained import serengpt_folder, tower_folder
-from models.serengpt.embedded import load_engine
 
 from models.catalogue import Catalogue
 from models.entities import Item, Request
 from models.errors import SerenError
 from models.pipeline import Answer, ServePolicy, serve_batch
+from models.pretrained import serengpt_folder, tower_folder
 from models.retrieval import Retriever
+from models.serengpt.embedded import load_engine
 from streams.transport import ChunkApp
 
 

@@ -172,6 +172,9 @@ manage_topics = {str(not servers.embedded_broker).lower()}
 url = "{servers.redis_url}"
 tenant = "{TENANT}"
 
+[serengpt]
+threads = {os.cpu_count() or 1}
+
 [rules]
 check_clock = false  # a recorded log: event time is the log's
 label_digests = false  # the demo trains nothing
