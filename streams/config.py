@@ -1,8 +1,8 @@
 """Configuration: one TOML file, overridden by `SEREN_*` variables, read once at start.
 
 Sections are the dataclasses below; the policies live beside the functions that use them. A key is written as in TOML
-(`[rules.profile.window] visit_days = 10`) or as a variable (`SEREN_RULES_PROFILE_WINDOW_VISIT_DAYS=10`). A key that nobody knows
-is an error that names the nearest known one. Nobody passes the whole of it on.
+(`[rules.profile.window] visit_days = 10`) or as a variable (`SEREN_RULES_PROFILE_WINDOW_VISIT_DAYS=10`). A key that nobody
+knows is an error that names the nearest known one. Nobody passes the whole of it on.
 """
 
 from __future__ import annotations
