@@ -68,7 +68,7 @@ def engine_in_memory(work: Workload, *, runs: int) -> list[Figure]:
         started = time.process_time()
         await through_engine(work, states)
         seconds = time.process_time() - started
-        sizes[:] = [len(profile) for profile in (await states.profiles()).values()]
+        sizes[:] = [len(profile) for profile in (await states.profiles(work.user_ids)).values()]
         return seconds
 
     def measure() -> dict[str, float]:

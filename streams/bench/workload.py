@@ -25,6 +25,7 @@ class Workload:
     users: list[tuple[int, LogRecord]]
     routed: list[tuple[int, LogRecord]]
     ends: dict[int, int]
+    user_ids: set[str]
     last_ms: int
     rules: Rules
 
@@ -40,13 +41,15 @@ def load(log: RecordedLog, *, events: int) -> Workload:
     router = Router(topics.USER_PARTITIONS, refused)
     lines = list(islice(log.events(), events))
     routed = list(router.events(lines))
-    active = {record.key for _, record in routed}  # a user of later events would only add an almost empty profile
+    user_ids = set(router.user_ids)
+    active = {user_id.encode() for user_id in user_ids}  # a user of later events would only add an almost empty profile
     return Workload(
         lines=lines,
         items=read_items(log, refused),
         users=[(number, record) for number, record in router.users(log.users()) if record.key in active],
         routed=routed,
         ends=dict(router.ends),
+        user_ids=user_ids,
         last_ms=router.last_ms,
         rules=Rules(check_clock=False),
     )

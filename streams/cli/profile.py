@@ -171,19 +171,15 @@ def _trigger(profile: Profile, rules: Rules, *, is_request_unsent: bool) -> dict
 
 
 def _show(described: dict[str, Any]) -> None:
-    caption = (
-        f"{described['events']} events, the last at {moment(described['last_ms'])}, offset {described['offset']} of partition "
-        f"{described['partition']}, epoch {described['epoch']}; {described['bytes']} of {described['bytes_bound']} bytes"
-    )
     static = [(line,) for line in described["static"]] or [("-",)]
-    show_table(f"{described['user_id']}: static", ("attribute",), static, caption=caption)
+    show_table(f"{described['user_id']}: static", ("attribute",), static)
     for level in ("long_term", "short_term"):
         rows = [
             (tag["family"], tag["text"], f"{tag['score']:.4f}", ", ".join(map(str, tag["evidence"])) or "-")
             for tag in described[level]
         ]
         title = f"{level.replace('_', ' ')}, as of {moment(described['as_of_ms'])}"
-        show_table(title, ("family", "tag", "score", "evidence (offsets)"), rows)
+        show_table(title, ("family", "tag", "score", "evidence (offsets)"), rows or [("-", "-", "-", "-")])
     history = [
         (moment(line["ts_ms"]), line["type"], line["title"], line["item_id"] or "-", str(line["offset"]))
         for line in reversed(described["history"])
@@ -200,7 +196,11 @@ def _aside(described: dict[str, Any]) -> list[tuple[str, str]]:
     pending = "none"
     if trigger["pending"]:
         pending = f"{trigger['pending']} since {moment(trigger['pending_since_ms'])}, fires at {moment(trigger['due_ms'])}"
+    stored = f"offset {described['offset']} of partition {described['partition']}, epoch {described['epoch']}"
     rows = [
+        ("events", f"{described['events']}, the last at {moment(described['last_ms'])}"),
+        ("stored up to", stored),
+        ("size", f"{described['bytes']} of {described['bytes_bound']} bytes"),
         ("visit days in the window", f"{len(days)}{span}"),
         ("seen in it", f"{window['categories']} categories, {window['brands']} brands, {window['sellers']} sellers"),
         ("possessions", f"{owned['owned']} owned, {owned['in_cart']} in the cart, {owned['rejected']} rejected"),

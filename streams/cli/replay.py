@@ -145,7 +145,7 @@ async def _through_engine(
         await engine.events(_counted(router.events(source.events()), advance))
         await engine.end(router.last_ms, router.ends)
         seconds = time.monotonic() - started_s
-        profiles = await states.profiles()
+        profiles = await states.profiles(router.user_ids)
     events = sum(router.ends.values())
     outcome = {
         "target": "engine",

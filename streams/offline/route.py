@@ -93,6 +93,7 @@ class Router:
 
     def __init__(self, partitions: int, refused: Refusals) -> None:
         self.last_ms = -1
+        self.user_ids: set[str] = set()
         self.ends: Counter[int] = Counter()
         self._refused = refused
         self._partition_of = _remembering(partitions)
@@ -107,6 +108,7 @@ class Router:
                 self._refused.add("events", number, error)
                 continue
             self.last_ms = max(self.last_ms, event.ts_ms)
+            self.user_ids.add(event.user_id)
             key = event.user_id.encode()
             partition = self._partition_of(key)
             offset = ends[partition]
@@ -118,10 +120,12 @@ class Router:
         ends: Counter[int] = Counter()
         for number, line in lines:
             try:
-                key = codec.decode_attributes(line).user_id.encode()
+                user_id = codec.decode_attributes(line).user_id
             except DecodeError as error:
                 self._refused.add("users", number, error)
                 continue
+            self.user_ids.add(user_id)
+            key = user_id.encode()
             partition = self._partition_of(key)
             offset = ends[partition]
             ends[partition] = offset + 1

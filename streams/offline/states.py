@@ -33,8 +33,8 @@ class States(Protocol):
     async def checkpoint(self, partition: Partition) -> None:
         """Keeps what the partition has changed, and lets its requests go."""
 
-    async def profiles(self) -> dict[str, bytes]:
-        """The bytes of all profiles of this run, by user."""
+    async def profiles(self, users: Iterable[str]) -> dict[str, bytes]:
+        """The bytes of these users' profiles; who has none is left out."""
 
 
 class MemoryStates:
@@ -70,9 +70,9 @@ class MemoryStates:
             self.requests[user_id] = residents[user_id].request
             partition.sent(user_id)
 
-    async def profiles(self) -> dict[str, bytes]:
+    async def profiles(self, users: Iterable[str]) -> dict[str, bytes]:
         """See `States.profiles`."""
-        return {user_id: encode(unframe(value)[1]) for user_id, value in self._values.items()}
+        return {user_id: encode(unframe(self._values[user_id])[1]) for user_id in users if user_id in self._values}
 
 
 class RedisStates:
@@ -87,7 +87,6 @@ class RedisStates:
         self._profiles = profiles
         self._partitions = partitions
         self._numbers: dict[int, int] = {}
-        self._users: dict[str, None] = {}
 
     async def start(self, number: int, *, knowledge: Knowledge, rules: Rules, counts: Counter[str]) -> Partition:
         """Takes the partition over with a new epoch, with the timers that were left to us."""
@@ -107,7 +106,6 @@ class RedisStates:
 
     async def admit(self, partition: Partition, users: Sequence[str]) -> None:
         """See `streams.checkpoint.admit`."""
-        self._users.update(dict.fromkeys(users))
         await admit(partition, users, profiles=self._profiles)
 
     async def checkpoint(self, partition: Partition) -> None:
@@ -122,9 +120,9 @@ class RedisStates:
         )
         self._numbers[partition.number] += 1
 
-    async def profiles(self) -> dict[str, bytes]:
-        """See `States.profiles`; of the users that this run has seen."""
-        return await stored_profiles(self._profiles, self._users)
+    async def profiles(self, users: Iterable[str]) -> dict[str, bytes]:
+        """See `States.profiles`."""
+        return await stored_profiles(self._profiles, users)
 
     async def _produce(
         self, topic: str, *, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()

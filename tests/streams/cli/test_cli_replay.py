@@ -1,0 +1,179 @@
+"""Laws of `seren replay`: any cut, memory, Redis and Kafka end in the same profiles, and bad lines are named."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import redis.asyncio
+from click.testing import CliRunner, Result
+
+from models.entities import Event, Item, UserAttributes
+from models.profiles.policy import DAY_MS
+from streams.cli.replay import replay
+from streams.demo.servers import Addresses, Servers
+from streams.embedded.redis import RunningRedis
+from streams.logs import About, write_log
+from streams.playback import Consumers, NoConsumers
+from streams.state import PartitionStore
+
+FIRST_MS = 1_700_000_000_000 // DAY_MS * DAY_MS
+DAYS, USERS = 12, 5
+
+
+@pytest.fixture
+def log_folder(tmp_path: Path) -> Path:
+    """Five users who visit and buy one thing on each of twelve days: 120 events."""
+    shop = [Item(item_id=f"i{n}", title=f"brass thing {n}", category=("shop", f"leaf {n % 9}")) for n in range(30)]
+    events = [
+        Event(
+            event_id=f"{kind}-{day}-{user}",
+            user_id=f"user {user}",
+            type="visit" if kind == "v" else "purchase",
+            ts_ms=FIRST_MS + day * DAY_MS + user * 1_000 + (kind == "p"),
+            item_id=None if kind == "v" else f"i{(day * 7 + user) % 30}",
+        )
+        for day in range(DAYS)
+        for user in range(USERS)
+        for kind in "vp"
+    ]
+    about = About(
+        name="Brass",
+        licence="CC0-1.0",
+        source="made for a test",
+        first_ts_ms=FIRST_MS,
+        last_ts_ms=events[-1].ts_ms,
+        events=len(events),
+        users=1,
+        items=len(shop),
+        events_by_type={"visit": 60, "purchase": 60},
+        impressions=False,
+        notes="",
+        importer_version=1,
+    )
+    users = [UserAttributes(user_id="user 1", attributes={"country": "France"})]
+    write_log(tmp_path / "log", about, events=events, items=shop, users=users)
+    return tmp_path / "log"
+
+
+def run(*words: str | Path) -> Result:
+    return CliRunner().invoke(replay, [str(word) for word in words])
+
+
+def printed(*words: str | Path) -> dict:
+    ended = run(*words, "--json")
+    assert ended.exit_code == 0, (ended.output, ended.exception)
+    return json.loads(ended.stdout)
+
+
+def test_replay_cut_differently_ends_in_the_same_profiles(log_folder: Path) -> None:
+    """The second replay applies 97 records at a time, so no batch boundary is where it was."""
+    outcome = printed(log_folder, "--verify")
+    assert (outcome["events"], outcome["users"], outcome["items"]) == (120, 5, 30)
+    assert outcome["verified"] is True
+    assert outcome["again"]["profiles_sha256"] == outcome["profiles_sha256"]
+    assert printed(log_folder, "--batch", "1")["profiles_sha256"] == outcome["profiles_sha256"]
+
+
+def test_replay_of_a_changed_log_has_another_digest(log_folder: Path, tmp_path: Path) -> None:
+    lines = [
+        b'{"event_id":"1","user_id":"u","type":"visit","ts_ms":5}',
+        b'{"event_id":"2","user_id":"u","type":"visit","ts_ms":6}',
+    ]
+    (tmp_path / "one.jsonl").write_bytes(lines[0] + b"\n")
+    (tmp_path / "two.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    assert printed(tmp_path / "one.jsonl")["profiles_sha256"] != printed(tmp_path / "two.jsonl")["profiles_sha256"]
+
+
+@pytest.mark.usefixtures("redis_client")
+def test_replay_into_redis_equals_memory_and_changes_nothing_twice(log_folder: Path, redis_server: RunningRedis) -> None:
+    """The second time, every event and the four ends of time lie before the checkpoints."""
+    memory = printed(log_folder)
+    first = printed(log_folder, "--redis", redis_server.url, "--tenant", "t")
+    second = printed(log_folder, "--redis", redis_server.url, "--tenant", "t")
+    assert (first["store"], first["already_applied"]) == ("redis", 0)
+    assert second["already_applied"] == 120 + 4
+    assert {memory["profiles_sha256"], first["profiles_sha256"], second["profiles_sha256"]} == {memory["profiles_sha256"]}
+    assert first["requests"] == memory["requests"]
+
+
+def test_replay_through_kafka_and_a_worker_ends_in_the_profiles_of_the_engine(log_folder: Path, tmp_path: Path) -> None:
+    with Servers(tmp_path / "servers", Addresses(), lambda _: None) as servers:
+        config = tmp_path / "seren.toml"
+        config.write_text(
+            f'kafka.bootstrap = "{servers.bootstrap}"\nkafka.manage_topics = false\n'
+            f'redis.url = "{servers.redis_url}"\nrules.check_clock = false\n'
+        )
+        words = ["replay", str(log_folder), "--to-kafka", "--wait", "--json", "--config", str(config)]
+        sent = subprocess.Popen(
+            [sys.executable, "-m", "streams", *words], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+        )
+        try:
+            servers.start_worker("profiles", config)
+            out, _ = sent.communicate(timeout=50)
+        finally:
+            sent.kill()
+            sent.wait()
+    outcome = json.loads(out)
+    assert (outcome["events"], outcome["users"], sum(outcome["ends"].values())) == (120, 5, 120 + 4)
+    assert outcome["profiles_sha256"] == printed(log_folder)["profiles_sha256"]
+
+
+def test_replay_names_the_lines_that_are_no_events(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(
+        b'{"event_id":"1","user_id":"u","type":"visit","ts_ms":5}\nnonsense\n'
+        b'{"event_id":"2","user_id":"u","type":"nap","ts_ms":5}\n'
+        b'{"event_id":"3","user_id":"u","type":"click","item_id":"x","ts_ms":9}\n'
+    )
+    outcome = printed(path)
+    assert (outcome["events"], outcome["unknown_items"], outcome["dead_letters"]["count"]) == (2, 1, 2)
+    assert [(one["file"], one["line"]) for one in outcome["dead_letters"]["first"]] == [("events", 2), ("events", 3)]
+    shown = run(path).stdout
+    assert "first dead letters" in shown
+    assert "nap" in shown
+
+
+def test_replay_with_items_beside_a_bare_file_knows_them(log_folder: Path) -> None:
+    outcome = printed(log_folder / "events.jsonl.zst", "--items", log_folder / "items.jsonl.zst")
+    assert (outcome["items"], outcome["unknown_items"]) == (30, 0)
+
+
+def test_replay_answers_the_newest_requests_the_same_twice(log_folder: Path) -> None:
+    first = printed(log_folder, "--slates", "--slate-limit", "2")["slates"]
+    second = printed(log_folder, "--slates", "--slate-limit", "2", "--batch", "7")["slates"]
+    assert (first["requests"], first["slates"], first["failed"]) == (2, 2, {})
+    assert first["slates_sha256"] == second["slates_sha256"]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("--to-kafka", "--verify"), "--verify"),
+        (("--to-kafka", "--slates"), "--slates"),
+        (("--wait",), "--wait"),
+        (("--speed", "2"), "--speed"),
+        (("--partitions", "0"), "--partitions"),
+        (("--redis", "http://somewhere"), "--redis"),
+    ],
+)
+def test_replay_with_options_that_make_no_sense_exits_with_2(log_folder: Path, words: tuple[str, ...], named: str) -> None:
+    ended = run(log_folder, *words)
+    assert ended.exit_code == 2
+    assert named in ended.stderr
+
+
+def test_replay_of_no_log_exits_with_2_and_names_those_that_there_are() -> None:
+    ended = run("nowhere")
+    assert ended.exit_code == 2
+    assert "online-retail" in " ".join(ended.stderr.split())
+
+
+async def test_replay_without_workers_is_given_up_after_its_patience(redis_client: redis.asyncio.Redis) -> None:
+    consumers = Consumers(PartitionStore(redis_client, tenant="t"), partitions=2, patience_s=0.0)
+    assert await consumers.awaited() == {0: 0, 1: 0}
+    with pytest.raises(NoConsumers, match="seren worker profiles"):
+        await consumers.awaited()
