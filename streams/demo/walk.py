@@ -150,7 +150,8 @@ class _Walk:
                 sent=self._sent,
                 applied=int(counts['seren_events_total{outcome="applied"}']),
                 requests=sum(int(count) for name, count in counts.items() if name.startswith("seren_requests_total"))
-                - int(counts['seren_requests_superseded_total{by="newer"}']),
+                - int(counts['seren_requests_superseded_total{by="newer"}'])
+                - int(counts['seren_requests_served_total{outcome="coalesced"}']),
                 slates=int(counts['seren_slates_total{outcome="accepted"}']),
             )
             if moment != self._last:
