@@ -20,8 +20,9 @@ from aiokafka.structs import ConsumerRecord
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-# How long to wait before looking again when every partition is held back; Faust sleeps a whole second.
+# How long to wait before looking again while a partition is held back; Faust sleeps a whole second.
 _HELD_BACK_S = 0.005
+_FETCH_S = 1.0  # how long a fetch may wait for records; it returns as soon as there are some
 
 TakeOver = Callable[[set[TP]], Awaitable[Mapping[TP, int]]]
 
@@ -57,7 +58,9 @@ class ChunkConsumer(driver.Consumer):
             await self.sleep(_HELD_BACK_S)
             return
         generation = self.app.consumer_generation_id
-        for tp, records in (await self._getmany(active_partitions=set(active), timeout=1.0)).items():
+        # A fetch does not see that a partition is wanted again before it ends, and the other partitions may have nothing.
+        timeout_s = _HELD_BACK_S if self._buffered_partitions - active else _FETCH_S
+        for tp, records in (await self._getmany(active_partitions=set(active), timeout=timeout_s)).items():
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 return  # a rebalance began: whoever gets the partition reads these records again
             chunk = Chunk(tp.topic, tp.partition, records, self.highwater(tp) or 0)
@@ -74,7 +77,10 @@ class ChunkConsumer(driver.Consumer):
 
     async def commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
         """Commits the ledger's offsets; False when the partitions have moved on to another worker."""
-        return await self._commit(offsets)
+        assigned = self.assignment()
+        ours = {tp: offset for tp, offset in offsets.items() if tp in assigned}
+        # Of the others Faust would commit what is left of them, and a commit of nothing crashes it.
+        return bool(ours) and await self._commit(ours) and len(ours) == len(offsets)
 
     async def perform_seek(self) -> None:
         """After an assignment: to the committed offsets, then to where the state really ends."""
