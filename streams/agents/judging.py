@@ -20,6 +20,7 @@ from models.entities import Request, Slate
 from models.errors import DecodeError, SerenError
 from models.pipeline import Answer
 from streams import codec, topics
+from streams.agents.clock import Clock
 from streams.agents.limits import JudgingLimits
 from streams.checkpoint import CAUSED_HEADER, Produce, bury
 from streams.ledger import OffsetLedger
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 Serve = Callable[[Sequence[Request]], list[Answer | SerenError]]
 Commit = Callable[[Mapping[TP, int]], Awaitable[bool]]
+Run = Callable[[Serve, Sequence[Request]], Awaitable[list[Answer | SerenError]]]
 
 
 class Waiting(NamedTuple):
@@ -47,14 +49,26 @@ class JudgingWorker:
     """Answers requests.
 
     Args:
-        serve: the judging walk; blocking, run in a thread.
+        serve: the judging walk; blocking.
         slates: where slates go.
         produce: puts a record on a topic (dead letters).
         commit: commits offsets to Kafka.
         limits: what bounds this worker.
+        run: runs the walk beside the event loop: in a thread.
+        clock: the machine's.
     """
 
-    def __init__(self, *, serve: Serve, slates: SlateStore, produce: Produce, commit: Commit, limits: JudgingLimits) -> None:
+    def __init__(
+        self,
+        *,
+        serve: Serve,
+        slates: SlateStore,
+        produce: Produce,
+        commit: Commit,
+        limits: JudgingLimits,
+        run: Run = asyncio.to_thread,
+        clock: Clock = time,
+    ) -> None:
         self.counts: Counter[str] = Counter()
         self.observe_wait_s: Callable[[float], None] = _unobserved
         self._serve = serve
@@ -62,6 +76,8 @@ class JudgingWorker:
         self._produce = produce
         self._commit = commit
         self._limits = limits
+        self._run = run
+        self._clock = clock
         self._waiting: OrderedDict[tuple[str, str], Waiting] = OrderedDict()
         self._ledgers: dict[int, OffsetLedger] = {}
         self._changed = asyncio.Condition()
@@ -70,27 +86,31 @@ class JudgingWorker:
 
     async def take_over(self, assigned: set[TP]) -> dict[TP, int]:
         """Starts at the committed offsets, with nothing in hand."""
-        self._waiting.clear()
-        self._ledgers = {tp.partition: OffsetLedger(0) for tp in assigned}
+        async with self._changed:
+            self._waiting.clear()
+            self._ledgers = {tp.partition: OffsetLedger(0) for tp in assigned}
+            self._changed.notify_all()  # whoever waits for room has it, and finds that its partition has gone
         return {}
 
     async def release(self, revoked: Iterable[TP]) -> None:
         """Lets the requests of revoked partitions go; their next owner reads them again."""
         numbers = {tp.partition for tp in revoked}
         await self._commit_finished(numbers)
-        for key in [key for key, waiting in self._waiting.items() if waiting.partition in numbers]:
-            del self._waiting[key]
-        for number in numbers:
-            self._ledgers.pop(number, None)
+        async with self._changed:
+            for key in [key for key, waiting in self._waiting.items() if waiting.partition in numbers]:
+                del self._waiting[key]
+            for number in numbers:
+                self._ledgers.pop(number, None)
+            self._changed.notify_all()
 
     # ------------------------------------------------------------------ requests in
 
     async def take(self, chunk: Chunk) -> None:
         """Lets the chunk's requests wait, the newest of each user in place of the older ones."""
         ledger = self._ledgers.get(chunk.partition)
-        if ledger is None:
-            return
         for record in chunk.records:
+            if ledger is None or self._ledgers.get(chunk.partition) is not ledger:
+                return  # the partition has gone, perhaps while we waited: its next owner reads the rest again
             ledger.take(record.offset)
             try:
                 request = codec.decode_request(record.value or b"")
@@ -100,6 +120,8 @@ class JudgingWorker:
                 continue
             async with self._changed:
                 await self._changed.wait_for(lambda: len(self._waiting) < self._limits.max_waiting)
+                if self._ledgers.get(chunk.partition) is not ledger:
+                    return
                 self._put(Waiting(request, chunk.partition, record.offset, _caused_ms(record.headers)))
                 self._changed.notify_all()
 
@@ -136,8 +158,8 @@ class JudgingWorker:
             await self._serve_batch(batch)
 
     async def _serve_batch(self, batch: list[Waiting]) -> None:
-        answers = await asyncio.to_thread(self._serve, [waiting.request for waiting in batch])
-        published_ms = int(time.time() * 1000)
+        answers = await self._run(self._serve, [waiting.request for waiting in batch])
+        published_ms = int(self._clock.time() * 1000)
         publications, answered = [], []
         for waiting, answer in zip(batch, answers, strict=True):
             if isinstance(answer, SerenError):

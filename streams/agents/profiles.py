@@ -17,6 +17,7 @@ from faust.types import TP
 
 from models.errors import SerenError
 from streams import topics
+from streams.agents.clock import Clock
 from streams.agents.limits import ProfilesLimits
 from streams.checkpoint import PartitionLost, Produce, admit, checkpoint, take_over
 from streams.partition import Knowledge, Partition, Rules
@@ -39,6 +40,7 @@ class ProfilesWorker:
         commit: commits offsets to Kafka.
         rules: what decides; the same in every worker.
         limits: what bounds this worker.
+        clock: the machine's.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class ProfilesWorker:
         commit: Commit,
         rules: Rules,
         limits: ProfilesLimits,
+        clock: Clock = time,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self.owned: dict[int, Partition] = {}
@@ -61,6 +64,7 @@ class ProfilesWorker:
         self._commit = commit
         self._rules = rules
         self._limits = limits
+        self._clock = clock
         self._lock = asyncio.Lock()
         self._numbers: dict[int, int] = {}
         self._attribute_offsets: dict[int, int] = {}
@@ -101,23 +105,54 @@ class ProfilesWorker:
         await take_over(number, partition, profiles=self._profiles, partitions=self._partitions)
         self.owned[number] = partition
         self._numbers[number] = found.number
-        self._last_checkpoint_s[number] = self._last_chunk_s[number] = time.monotonic()
+        self._last_checkpoint_s[number] = self._last_chunk_s[number] = self._clock.monotonic()
         logger.info("partition %d is ours: epoch %d, from offset %d", number, found.epoch, start)
         return start
 
     def _epoch_floor(self) -> int:
         """Seconds since 1970 on live topics: epochs rise even when Redis has lost a checkpoint but kept the profiles."""
-        return int(time.time()) if self._rules.check_clock else 0
+        return int(self._clock.time()) if self._rules.check_clock else 0
 
     async def release(self, revoked: Iterable[TP]) -> None:
-        """Before partitions are taken away: one last checkpoint of each, within the rebalance's budget."""
+        """Before partitions are taken away: one last checkpoint of each, all of them within the rebalance's budget.
+
+        It never fails: what could not be written is read again by the next owner, from the last checkpoint on.
+        """
         numbers = sorted({tp.partition for tp in revoked})
-        async with self._lock:
+        deadline_s = asyncio.get_running_loop().time() + self._limits.release_s
+        try:
+            async with asyncio.timeout_at(deadline_s):
+                await self._lock.acquire()
+        except TimeoutError:
+            self._abandon(numbers, "a checkpoint is still waiting for Redis or Kafka")
+            return
+        try:
             for number in numbers:
-                partition = self.owned.get(number)
-                if partition is not None:
-                    await self._checkpoint(partition, within_s=self._limits.release_s)
-                    self.owned.pop(number, None)
+                await self._release_one(number, deadline_s)
+        finally:
+            self._lock.release()
+
+    async def _release_one(self, number: int, deadline_s: float) -> None:
+        partition = self.owned.get(number)
+        if partition is None:
+            return
+        left_s = max(0.0, deadline_s - asyncio.get_running_loop().time())
+        try:
+            async with asyncio.timeout(left_s):
+                await self._checkpoint(partition, within_s=left_s)
+        except PartitionLost as error:
+            self._drop(partition, error)
+        except (SerenError, TimeoutError) as error:
+            self._abandon([number], str(error) or "time is up")
+        self.owned.pop(number, None)
+
+    def _abandon(self, numbers: Iterable[int], why: str) -> None:
+        for number in numbers:
+            if self.owned.pop(number, None) is not None:
+                logger.error(
+                    "partition %d is let go without its last checkpoint: %s; its next owner repeats the work", number, why
+                )
+                self.counts["releases_abandoned"] += 1
 
     # ------------------------------------------------------------------ records
 
@@ -142,7 +177,7 @@ class ProfilesWorker:
         await self._admit(partition, (decoded.event.user_id for decoded in batch if decoded.event is not None))
         partition.apply(batch)
         self._applied[partition.number] += len(batch)
-        self._last_chunk_s[partition.number] = time.monotonic()
+        self._last_chunk_s[partition.number] = self._clock.monotonic()
 
     async def _take_attributes(self, partition: Partition, chunk: Chunk) -> None:
         changes = partition.decode_attributes(chunk.records)
@@ -175,16 +210,16 @@ class ProfilesWorker:
         due_ms = partition.next_due_ms()
         if not self._rules.check_clock or due_ms is None:
             return
-        quiet_s = time.monotonic() - self._last_chunk_s[partition.number]
+        quiet_s = self._clock.monotonic() - self._last_chunk_s[partition.number]
         if partition.watermark_ms + int(quiet_s * 1000) >= due_ms:
-            partition.advance(due_ms, arrived_ms=int(time.time() * 1000))
+            partition.advance(due_ms, arrived_ms=int(self._clock.time() * 1000))
 
     def _is_due(self, partition: Partition) -> bool:
         number = partition.number
         if self._applied[number] >= self._limits.checkpoint_events:
             return True
         changed = self._applied[number] or partition.dirty or partition.unsent or partition.dead_letters
-        return bool(changed) and time.monotonic() - self._last_checkpoint_s[number] >= self._limits.checkpoint_s
+        return bool(changed) and self._clock.monotonic() - self._last_checkpoint_s[number] >= self._limits.checkpoint_s
 
     async def _checkpoint(self, partition: Partition, within_s: float | None = None) -> None:
         number = partition.number
@@ -203,7 +238,7 @@ class ProfilesWorker:
         )
         self._numbers[number] += 1
         self._applied[number] = 0
-        self._last_checkpoint_s[number] = time.monotonic()
+        self._last_checkpoint_s[number] = self._clock.monotonic()
         offsets = {TP(topics.EVENTS, number): next_offset}
         if number in self._attribute_offsets:
             offsets[TP(topics.ATTRIBUTES, number)] = self._attribute_offsets[number]
