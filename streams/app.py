@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 0.1
 EXIT_FATAL = 70  # sysexits.h: internal software error
+# Faust gives an assignment 90 s (its broker_request_timeout) and then holds the partitions without ever reading them.
+_TAKE_OVER_S = 75.0
 # Chunks that wait between the consumer and the agent: enough to keep it busy, few enough to hold back early.
 _BUFFERED_CHUNKS = 4
 _RECORDS_PER_CHUNK = 5_000
@@ -160,7 +162,12 @@ def _connect(app: ChunkApp, worker: ProfilesWorker | JudgingWorker) -> None:
         if app.rebalancing_count:  # before the first assignment there is nothing to let go
             await worker.release(app.consumer.assignment())
 
-    app.take_over = worker.take_over
+    async def take_over(assigned: Any) -> Any:
+        with _ends_the_process("take over partitions"):
+            async with asyncio.timeout(_TAKE_OVER_S):
+                return await worker.take_over(assigned)
+
+    app.take_over = take_over
     app.on_partitions_revoked.connect(cast("Any", release), weak=False)
     app.on_before_shutdown.connect(cast("Any", shut_down), weak=False)
 
