@@ -43,7 +43,12 @@ _PROFILE_COUNTERS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
         "Requests for a slate",
         {"visit": "requests_visit", "search": "requests_search", "drift": "requests_drift"},
     ),
-    ("seren_checkpoints", "outcome", "Checkpoints", {"done": "checkpoints", "retried": "retries", "lost": "partitions_lost"}),
+    (
+        "seren_checkpoints",
+        "outcome",
+        "Checkpoints; lost to a newer owner, or given up because a rebalance could wait no longer",
+        {"done": "checkpoints", "retried": "retries", "lost": "partitions_lost", "abandoned": "releases_abandoned"},
+    ),
     (
         "seren_requests_superseded",
         "by",
@@ -168,7 +173,7 @@ def quantile(samples: Mapping[str, float], name: str, share: float) -> float | N
     wanted = share * buckets[-1][1]
     lower, below = 0.0, 0.0
     for upper, count in buckets:
-        if count >= wanted:
+        if count >= wanted and count > below:  # an empty bucket has no value, not even for a share of 0
             return lower if upper == float("inf") else lower + (upper - lower) * (wanted - below) / (count - below)
         lower, below = upper, count
     return lower

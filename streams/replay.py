@@ -154,7 +154,7 @@ class Replay:
     async def _event(self, key: bytes, line: bytes) -> None:
         number = partition_of(key, self._numbers)
         size = len(key) + len(line) + 64
-        while (
+        while self._sizes[number] and (  # an event that is larger than the bound goes alone
             self._ahead_bytes[number] + size > self._pace.ahead_bytes or len(self._sizes[number]) >= self._pace.ahead_messages
         ):
             await self._wait_for_consumers()
