@@ -34,12 +34,21 @@ class Consumers:
         store: their checkpoints.
         partitions: how many there are.
         patience_s: without any progress for this long while somebody waits, the wait is given up.
+        watch: called at every look; raises when a worker that it looks after has died.
     """
 
-    def __init__(self, store: PartitionStore, *, partitions: int, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self,
+        store: PartitionStore,
+        *,
+        partitions: int,
+        patience_s: float = PATIENCE_S,
+        watch: Callable[[], None] | None = None,
+    ) -> None:
         self._store = store
         self._partitions = partitions
         self._patience_s = patience_s
+        self._watch = watch
         self._last: dict[int, int] = {}
         self._moved_s = time.monotonic()
 
@@ -54,6 +63,8 @@ class Consumers:
         Raises:
             NoConsumers: there was none for too long.
         """
+        if self._watch is not None:
+            self._watch()
         found = await self.consumed()
         if found != self._last:
             self._last, self._moved_s = found, time.monotonic()

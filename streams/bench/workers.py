@@ -68,7 +68,7 @@ async def _once(log: RecordedLog, work: Workload, servers: Servers, folder: Path
     )
     client = Redis.from_url(servers.redis_url)
     try:
-        consumers = Consumers(PartitionStore(client, tenant=TENANT), partitions=USER_PARTITIONS)
+        consumers = Consumers(PartitionStore(client, tenant=TENANT), partitions=USER_PARTITIONS, watch=servers.watch)
         catalogue, events = _Only(items=log.items, users=log.users), _Only(events=lambda: work.lines)
         await feed(catalogue, servers.bootstrap, consumed=consumers.awaited, pace=Pace(), advance=_unseen)
         servers.start_worker("profiles", config)
