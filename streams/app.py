@@ -70,7 +70,7 @@ def profiles_app(settings: Settings, items: Sequence[Item]) -> ChunkApp:
 
     @app.task  # type: ignore[untyped-decorator]
     async def tick() -> None:
-        while True:  # not a timer of Faust's: it warns whenever a checkpoint takes longer than the interval
+        while not app.should_stop:  # not a timer of Faust's: it warns whenever a checkpoint takes longer than the interval
             await asyncio.sleep(TICK_S)
             with _ends_the_process("tick"):
                 await worker.tick()

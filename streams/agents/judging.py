@@ -150,7 +150,9 @@ class JudgingWorker:
 
     async def serve_forever(self) -> None:
         """Serves what waits, batch by batch, oldest first."""
-        while True:
+        serving = asyncio.current_task()
+        # Python 3.11's asyncio.wait_for, with which redis-py sends, may swallow a cancellation: so look before the next batch.
+        while serving is None or not serving.cancelling():
             async with self._changed:
                 await self._changed.wait_for(lambda: bool(self._waiting))
                 batch = [self._waiting.popitem(last=False)[1] for _ in range(min(self._limits.batch, len(self._waiting)))]
@@ -158,7 +160,8 @@ class JudgingWorker:
             await self._serve_batch(batch)
 
     async def _serve_batch(self, batch: list[Waiting]) -> None:
-        answers = await self._run(self._serve, [waiting.request for waiting in batch])
+        requests = [waiting.request for waiting in batch]
+        answers = await retrying(lambda: self._run(self._serve, requests), what="answer requests", on_retry=self._count_retry)
         published_ms = int(self._clock.time() * 1000)
         publications, answered = [], []
         for waiting, answer in zip(batch, answers, strict=True):

@@ -212,6 +212,8 @@ class ProfilesWorker:
             return
         quiet_s = self._clock.monotonic() - self._last_chunk_s[partition.number]
         if partition.watermark_ms + int(quiet_s * 1000) >= due_ms:
+            # From now on event time is counted from the due time: what has passed until then is used up.
+            self._last_chunk_s[partition.number] += max(0, due_ms - partition.watermark_ms) / 1000
             partition.advance(due_ms, arrived_ms=int(self._clock.time() * 1000))
 
     def _is_due(self, partition: Partition) -> bool:
