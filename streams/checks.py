@@ -48,7 +48,7 @@ PACKAGES = (
     "tokenizers",
     "bm25s",
     "prometheus-client",
-    "zstandard",
+    "backports.zstd",
 )
 
 Status = Literal["ok", "failed", "skipped"]

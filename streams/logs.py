@@ -3,9 +3,9 @@
 Knows nothing about what a line says; decoding is the codec's. A log folder holds `events.jsonl.zst`, `items.jsonl.zst`,
 `users.jsonl.zst` (the wire records, events in order of time) and `about.json`.
 
-Memory is bounded whatever the file holds: by the frame's window (at most `WINDOW_BYTES`), what `READ_BYTES` of compressed
-input can unfold to (32 MiB, at zstd's best ratio), and one line. A line of more than `LINE_BYTES` is cut to `LINE_BYTES + 1`
-bytes, which is the flag: it is still over the bound of a message, so a decoder refuses it, and the number says which it was.
+Memory is bounded whatever the file holds: by the frame's window (at most `2**WINDOW_LOG_MAX` bytes), `UNFOLD_BYTES` of one
+step, and one line. A line of more than `LINE_BYTES` is cut to `LINE_BYTES + 1` bytes, which is the flag: it is still over the bound
+of a message, so a decoder refuses it, and the number says which it was.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import msgspec
-import zstandard
+from backports import zstd
 from msgspec import Struct
 
 from models.errors import LogError
 
 # Bytes of a line without its newline: the bound of a message on the topics, so that every line fits into one.
 LINE_BYTES = 64 * 1024
-# Compressed bytes per step. A zstd block takes 4 bytes or more and unfolds to 128 KiB or less, so a step is at most 32 MiB.
-READ_BYTES = 1024
-# A frame that asks for more memory than this is refused; 2**27 is what `zstd --long` writes at most by default.
-WINDOW_BYTES = 2**27
+# Compressed bytes per step, and the most that one step unfolds to.
+READ_BYTES = 64 * 1024
+UNFOLD_BYTES = 1024 * 1024
+# A frame that asks for more memory than 2**27 bytes is refused; it is what `zstd --long` writes at most by default.
+WINDOW_LOG_MAX = 27
 # Level and window (2**23 = 8 MiB) of what is written: level 15 makes a log 20 % larger, level 19 one 11 % smaller in three
 # times the time (48 MB of events: 9 s at level 17).
 LEVEL = 17
@@ -82,7 +83,7 @@ def read_lines(path: Path | str) -> Iterator[tuple[int, bytes]]:
             for line in _lines(_unfolded(file) if path.suffix == ".zst" else iter(lambda: file.read(LINE_BYTES), b"")):
                 number += 1
                 yield number, line
-    except (OSError, EOFError, zstandard.ZstdError) as error:
+    except (OSError, EOFError, zstd.ZstdError) as error:
         where = f" after line {number}" if number else ""
         msg = f"{path}: cannot be read{where}: {getattr(error, 'strerror', None) or error}"
         raise LogError(msg) from error
@@ -90,14 +91,14 @@ def read_lines(path: Path | str) -> Iterator[tuple[int, bytes]]:
 
 def _unfolded(file: IO[bytes]) -> Iterator[bytes]:
     """The content of a file of zstd frames, in pieces; EOFError when it ends within a frame."""
-    # zstandard's own stream_reader takes a truncated frame for the end of the file, hence the frame objects.
-    unfolder = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES)
     frame = None
     while piece := file.read(READ_BYTES):
-        while piece:
-            frame = frame or unfolder.decompressobj()
-            yield frame.decompress(piece)
+        more = True
+        while more:
+            frame = frame or zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: WINDOW_LOG_MAX})
+            yield frame.decompress(piece, max_length=UNFOLD_BYTES)
             piece = frame.unused_data if frame.eof else b""
+            more = bool(piece) if frame.eof else not frame.needs_input
             frame = None if frame.eof else frame
     if frame is not None:
         msg = "the file is truncated: it ends within a zstd frame"
@@ -141,7 +142,7 @@ def write_lines(path: Path | str, lines: Iterable[bytes]) -> int:
                 _check(path, number, line)
                 sink.write(line + b"\n")
         part.replace(path)
-    except (OSError, zstandard.ZstdError) as error:
+    except (OSError, zstd.ZstdError) as error:
         msg = f"{path}: cannot be written at line {number}: {error}"
         raise LogError(msg) from error
     finally:
@@ -155,10 +156,13 @@ def _sink(path: Path, *, is_zstd: bool) -> Iterator[IO[bytes]]:
         if not is_zstd:
             yield file
             return
-        parameters = zstandard.ZstdCompressionParameters.from_level(LEVEL, window_log=WINDOW_LOG, write_checksum=True)
-        compressor = zstandard.ZstdCompressor(compression_params=parameters)
-        with compressor.stream_writer(file, closefd=False) as sink:
-            yield sink
+        options: dict[int, int] = {
+            zstd.CompressionParameter.compression_level: LEVEL,
+            zstd.CompressionParameter.window_log: WINDOW_LOG,
+            zstd.CompressionParameter.checksum_flag: 1,
+        }
+        with zstd.ZstdFile(file, "wb", options=options) as sink:
+            yield cast("IO[bytes]", sink)
 
 
 def _check(path: Path, number: int, line: bytes) -> None:

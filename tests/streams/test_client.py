@@ -174,7 +174,7 @@ print(*sys.modules)
         "numpy",
         "msgspec",
         "orjson",
-        "zstandard",
+        "backports",
         "click",
         "rich",
     }

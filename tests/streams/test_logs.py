@@ -3,7 +3,7 @@
 import tracemalloc
 
 import pytest
-import zstandard
+from backports import zstd
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import json
@@ -74,7 +74,7 @@ def test_oversize_line_is_cut_to_one_byte_over_the_bound_and_the_next_is_whole(t
     # 3 MiB cross many of the pieces in which a file is read.
     content = b"first\n" + b"x" * (3 << 20) + b"\nlast\n" + b"y" * LINE_BYTES
     path = tmp_path / name
-    path.write_bytes(zstandard.compress(content) if name.endswith(".zst") else content)
+    path.write_bytes(zstd.compress(content) if name.endswith(".zst") else content)
     assert list(read_lines(path)) == [
         (1, b"first"),
         (2, b"x" * (LINE_BYTES + 1)),
@@ -86,7 +86,7 @@ def test_oversize_line_is_cut_to_one_byte_over_the_bound_and_the_next_is_whole(t
 def test_line_without_an_end_never_fills_the_memory(tmp_path):
     # 256 MiB of one byte is about 8 KiB of zstd; a step unfolds to 32 MiB at most, which exists twice while it is cut.
     path = tmp_path / "bomb.zst"
-    writer = zstandard.ZstdCompressor().compressobj()
+    writer = zstd.ZstdCompressor()
     with path.open("wb") as file:
         for _ in range(256):
             file.write(writer.compress(b"x" * (1 << 20)))
@@ -112,7 +112,7 @@ def test_truncated_file_yields_what_is_whole_and_then_names_file_and_line(tmp_pa
 
 def test_truncated_file_after_whole_lines_names_the_last_of_them(tmp_path):
     path = tmp_path / "log.zst"
-    path.write_bytes(zstandard.compress(b"one\ntwo\n") + zstandard.compress(b"three\n")[:-3])
+    path.write_bytes(zstd.compress(b"one\ntwo\n") + zstd.compress(b"three\n")[:-3])
     reader = read_lines(path)
     assert [next(reader), next(reader)] == [(1, b"one"), (2, b"two")]
     with pytest.raises(LogError, match=r"log\.zst: cannot be read after line [23]: .*truncated"):
@@ -133,7 +133,7 @@ def test_missing_file_names_the_file(tmp_path):
 
 def test_frames_that_follow_each_other_are_one_log(tmp_path):
     path = tmp_path / "log.zst"
-    path.write_bytes(zstandard.compress(b"one\ntw") + zstandard.compress(b"o\nthree"))
+    path.write_bytes(zstd.compress(b"one\ntw") + zstd.compress(b"o\nthree"))
     assert [line for _, line in read_lines(path)] == [b"one", b"two", b"three"]
 
 
