@@ -4,8 +4,8 @@ Knows nothing about what a line says; decoding is the codec's. A log folder hold
 `users.jsonl.zst` (the wire records, events in order of time) and `about.json`.
 
 Memory is bounded whatever the file holds: by the frame's window (at most `2**WINDOW_LOG_MAX` bytes), `UNFOLD_BYTES` of one
-step, and one line. A line of more than `LINE_BYTES` is cut to `LINE_BYTES + 1` bytes, which is the flag: it is still over the bound
-of a message, so a decoder refuses it, and the number says which it was.
+step, and one line. A line of more than `LINE_BYTES` is cut to `LINE_BYTES + 1` bytes, which is the flag: it is still over the
+bound of a message, so a decoder refuses it, and the number says which it was.
 """
 
 from __future__ import annotations
