@@ -25,15 +25,19 @@ from models.training.tokenizer import train_tokenizer
 
 
 def _phases() -> tuple[Phase, ...]:
-    """What one core trains in about twenty minutes."""
+    """What one core trains in about twenty minutes.
+
+    Longer and with shorter half-lives (900 steps at 45 days, 300 at 30) the loss on the validation part was lower (1.68), and
+    the ranking worse: fewer days to learn from teach what is in season, and less of who wants what.
+    """
     return (
-        Phase(name="wanted", serendipitous_only=False, steps=900, learning_rate=2.5e-3, half_life_days=45.0),
+        Phase(name="wanted", serendipitous_only=False, steps=700, learning_rate=2.5e-3, half_life_days=90.0),
         Phase(
             name="serendipity",
             serendipitous_only=True,
-            steps=300,
-            learning_rate=1e-3,
-            half_life_days=30.0,
+            steps=150,
+            learning_rate=6e-4,
+            half_life_days=60.0,
             check_steps=50,
         ),
     )
