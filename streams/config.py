@@ -7,23 +7,45 @@ knows is an error that names the nearest known one. Nobody passes the whole of i
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
+from math import inf, isfinite
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any, NoReturn
 
 import msgspec
+from redis.connection import parse_url
 
 from models.blend import BlendPolicy
 from models.errors import ConfigError
 from models.pipeline import ServePolicy
 from streams.agents.limits import JudgingLimits, ProfilesLimits
 from streams.partition import Rules
+from streams.slates.packed import ITEMS
+
+_Keys = tuple[str, ...]  # a key as its section and its name: ("kafka", "bootstrap")
 
 PREFIX = "SEREN_"
+
+# key -> the least and the most that makes sense; every other number is at least 0
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "rules.profile.window.visit_days": (1, 14),
+    "rules.profile.short_term.half_life_days": (0.01, 3650),
+    "profiles.checkpoint_events": (1, 10_000_000),
+    "profiles.max_users": (1, 100_000_000),
+    "profiles.profile_ttl_days": (0.001, 36_500),  # what Redis is told in milliseconds
+    "judging.batch": (1, 1024),
+    "judging.max_waiting": (1, 1_000_000),  # with room for nobody, nothing would ever be answered
+    "judging.hard_ttl_s": (1, 3.2e9),
+    "serengpt.threads": (1, 256),
+    "serve.selection.slate_size": (1, ITEMS),
+    "metrics.port": (0, 65_535),
+}
+# A URL's password: up to the last @, so that one with an @ or a slash of its own is hidden whole; or a parameter of that name.
+_PASSWORD = re.compile(r"(://[^:@/\s]*:)\S+(?=@)|([?&]password=)[^&\s]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,17 +103,21 @@ def load_settings(path: Path | None, environment: Mapping[str, str]) -> Settings
         ConfigError: names the key, the value and what was expected, or the nearest known key.
     """
     tree = _read(path) if path else {}
-    known = {".".join(keys): keys for keys, _ in _leaves(Settings())}
+    known = {keys: value for keys, value in _leaves(Settings())}
+    names = {".".join(keys): keys for keys in known}
     for keys in _paths(tree, known):
-        _check_known(".".join(keys), known, where=str(path))
-    variables = {PREFIX + "_".join(keys).upper(): keys for keys in known.values()}
+        if keys not in known:
+            _refuse(".".join(keys), names, where=str(path))
+    variables = {PREFIX + "_".join(keys).upper(): keys for keys in known}
     for name, value in sorted(environment.items()):
         if name.startswith(PREFIX):
-            _check_known(name, variables, where="the environment")
-            _put(tree, variables[name], value)
+            if name not in variables:
+                _refuse(name, variables, where="the environment")
+            keys = variables[name]
+            _put(tree, keys, _table(name, value) if isinstance(known[keys], dict) else value)
     try:
         settings = msgspec.convert(tree, Settings, strict=False)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, RecursionError) as error:
         message = f"configuration: {error}"
         raise ConfigError(message) from error
     check(settings)
@@ -100,18 +126,27 @@ def load_settings(path: Path | None, environment: Mapping[str, str]) -> Settings
 
 def check(settings: Settings) -> None:
     """Raises `ConfigError` for values that are of the right type and still make no sense."""
-    window = settings.rules.profile.window
-    bounds = {
-        "rules.profile.window.visit_days": (window.visit_days, 1, 14),
-        "rules.profile.short_term.half_life_days": (settings.rules.profile.short_term.half_life_days, 0.01, 3650),
-        "profiles.max_users": (settings.profiles.max_users, 1, 100_000_000),
-        "judging.batch": (settings.judging.batch, 1, 1024),
-        "serengpt.threads": (settings.serengpt.threads, 1, 256),
-        "metrics.port": (settings.metrics.port, 0, 65_535),
-    }
-    for key, (value, least, most) in bounds.items():
-        if not least <= value <= most:
-            message = f"configuration: {key} = {value} must be in {least}..{most}"
+    for keys, value in _leaves(settings):
+        _check_number(".".join(keys), value)
+    found = {".".join(keys): value for keys, value in _leaves(settings)}
+    for key, (least, most) in _BOUNDS.items():
+        if not least <= found[key] <= most:
+            message = f"configuration: {key} = {found[key]} must be in {least}..{most}"
+            raise ConfigError(message)
+    try:
+        parse_url(settings.redis.url)  # type: ignore[no-untyped-call]
+    except ValueError as error:
+        message = f"configuration: redis.url = {mask(settings.redis.url)!r}: {error}"
+        raise ConfigError(message) from error
+
+
+def _check_number(key: str, value: Any) -> None:
+    """No number here is negative or endless; weights may be negative."""
+    numbers = value.values() if isinstance(value, dict) else [value]
+    least = -inf if isinstance(value, dict) else 0
+    for number in numbers:
+        if isinstance(number, int | float) and not (isfinite(number) and number >= least):
+            message = f"configuration: {key} = {number} must be a finite number" + ("" if least else " of at least 0")
             raise ConfigError(message)
 
 
@@ -121,28 +156,26 @@ def masked(settings: Settings) -> dict[str, str]:
 
 
 def mask(text: str) -> str:
-    """The text with the password of a URL hidden.
+    """The text with the passwords of URLs in it hidden, whether or not the rest of them can be read.
 
     Example:
         >>> mask("redis://ranker:secret@cache:6379/0")
         'redis://ranker:***@cache:6379/0'
+        >>> mask("redis://cache:6379?password=secret&db=1")
+        'redis://cache:6379?password=***&db=1'
     """
-    parts = urlsplit(text)
-    if not parts.password:
-        return text
-    netloc = parts.netloc.replace(f":{parts.password}@", ":***@")
-    return urlunsplit(parts._replace(netloc=netloc))
+    return _PASSWORD.sub(lambda found: f"{found[1] or found[2]}***", text)
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # no UTF-8, no TOML, a number of 5,000 digits, too deep
         message = f"configuration file {path}: {error}"
         raise ConfigError(message) from error
 
 
-def _leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def _leaves(node: Any, path: _Keys = ()) -> Iterator[tuple[_Keys, Any]]:
     for entry in fields(node):
         value = getattr(node, entry.name)
         if is_dataclass(value):
@@ -151,21 +184,30 @@ def _leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, 
             yield (*path, entry.name), value
 
 
-def _paths(tree: Mapping[str, Any], known: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def _paths(
+    tree: Mapping[str, Any], known: Container[tuple[str, ...]], path: tuple[str, ...] = ()
+) -> Iterator[tuple[str, ...]]:
     for name, value in tree.items():
         here = (*path, name)
-        if isinstance(value, dict) and ".".join(here) not in known:
+        if isinstance(value, dict) and here not in known:
             yield from _paths(value, known, here)
         else:
             yield here
 
 
-def _check_known(name: str, known: Mapping[str, Any], *, where: str) -> None:
-    if name in known:
-        return
+def _refuse(name: str, known: Iterable[str], *, where: str) -> NoReturn:
     near = get_close_matches(name, known, n=1, cutoff=0.0)
     message = f"configuration: unknown key {name!r} in {where}; the nearest known one is {near[0]!r}"
     raise ConfigError(message)
+
+
+def _table(name: str, text: str) -> Any:
+    """A variable's value for a key that is a table: an inline table of TOML."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError) as error:
+        message = f"configuration: {name}: not a TOML table such as {{purchase = 1.0}}: {error}"
+        raise ConfigError(message) from error
 
 
 def _put(tree: dict[str, Any], keys: tuple[str, ...], value: str) -> None:
