@@ -56,6 +56,13 @@ _PROFILE_COUNTERS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
         {"newer": "requests_superseded"},
     ),
     ("seren_users_evicted", "to", "Users that went from memory to Redis", {"redis": "evicted"}),
+    ("seren_attributes_refused", "by", "User attributes that a profile has no room for", {"room": "attributes_refused"}),
+    (
+        "seren_store_restarts",
+        "store",
+        "Restarts after which the store had lost what it had acknowledged",
+        {"redis": "store_restarts"},
+    ),
 )
 _JUDGING_COUNTERS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     (
