@@ -62,8 +62,8 @@ class ItemFeed:
 
     async def _started(self) -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, enable_auto_commit=False, auto_offset_reset="earliest")
-        await consumer.start()
         try:
+            await consumer.start()
             numbers = await self._partitions(consumer)
             consumer.assign([TopicPartition(topics.ITEMS, number) for number in sorted(numbers)])
             await consumer.seek_to_beginning()

@@ -57,19 +57,19 @@ _PROFILE_COUNTERS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     ),
     ("seren_users_evicted", "to", "Users that went from memory to Redis", {"redis": "evicted"}),
     ("seren_attributes_refused", "by", "User attributes that a profile has no room for", {"room": "attributes_refused"}),
-    (
-        "seren_store_restarts",
-        "store",
-        "Restarts after which the store had lost what it had acknowledged",
-        {"redis": "store_restarts"},
-    ),
+    ("seren_store_restarts", "store", "Restarts of the store that a worker noticed", {"redis": "store_restarts"}),
 )
 _JUDGING_COUNTERS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     (
         "seren_slates",
         "outcome",
-        "Slates by what the fence said",
-        {"accepted": "slates_accepted", "repeated": "slates_repeated", "refused": "slates_refused"},
+        "Slates by what the fence said; restored after a restart of Redis that lost them",
+        {
+            "accepted": "slates_accepted",
+            "repeated": "slates_repeated",
+            "refused": "slates_refused",
+            "restored": "slates_restored",
+        },
     ),
     ("seren_slate_items", "place", "Items in published slates", {"slate": "items"}),
     (

@@ -116,6 +116,7 @@ def test_judging_worker_s_names_are_these_and_no_others(judging: JudgingWorker) 
         'seren_slates_total{outcome="accepted"}',
         'seren_slates_total{outcome="repeated"}',
         'seren_slates_total{outcome="refused"}',
+        'seren_slates_total{outcome="restored"}',
         'seren_slate_items_total{place="slate"}',
         'seren_requests_served_total{outcome="coalesced"}',
         'seren_requests_served_total{outcome="retried"}',
