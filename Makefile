@@ -64,7 +64,8 @@ bench: $(VENV)/.run ## Throughput and latency on this machine, as a table
 
 .PHONY: train-small
 train-small: $(VENV)/.train ## Train the small SerenGPT that is shipped, from the shipped log (installs torch)
-	@$(VENV)/bin/seren train small $(ARGS)
+	@$(VENV)/bin/seren train tower --out models/pretrained/tower-small $(ARGS)
+	@$(VENV)/bin/seren train sft --out models/pretrained/serengpt-small $(ARGS)
 
 .PHONY: up
 up: ## Start real Kafka and Redis on loopback (Docker, else JDK 17 and Maven); addresses in .run/env
