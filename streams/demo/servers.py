@@ -75,7 +75,7 @@ class Servers:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=os.environ | {"SEREN_METRICS_PORT": str(port), "PYTHONPATH": _import_path()},
+                env=_environment() | {"SEREN_METRICS_PORT": str(port), "PYTHONPATH": _import_path()},
                 start_new_session=True,
             )
         self._workers.append(Worker(kind, process, log, f"http://127.0.0.1:{port}/metrics"))
@@ -202,6 +202,11 @@ def is_alive(pid: int) -> bool:
     except OSError:
         return False
     return state not in {"Z", "X"}
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment without its `SEREN_*`: they would override what the demo's workers are told."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("SEREN_")}
 
 
 def _import_path() -> str:
