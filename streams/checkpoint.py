@@ -3,12 +3,18 @@
     1  dead letters and labels go to their topics     (at least once; each carries the id of its event)
     2  timers are set                                 (one too many is harmless: it fires nothing)
     3  users' states are written, fenced              (a refusal means that we are a zombie: stop here, nothing is lost)
-    4  the partition's checkpoint is recorded, fenced (offset and event time; where the next owner starts)
-    5  requests go to their topic                     (each is inside its user's state since 3, so a crash sends it again)
-    6  timers that are over are cleared
+    4  the partition's checkpoint is recorded, fenced (offsets and event time; where the next owner starts)
+    5  timers that are over are cleared               (nothing of theirs is pending or unsent since 3)
+    6  requests go to their topic                     (each is inside its user's state since 3, so a crash sends it again)
     7  the offset is committed to Kafka               (for lag and for tools; 4 is what holds)
 
-A crash between any two steps repeats work and loses none. Knows nothing about Faust.
+A crash between any two steps repeats work and loses none. So does a Redis that restarts and has lost its last writes, as an
+append-only file that is flushed once a second may: what survives is a prefix of the writes, so a recorded checkpoint has its
+states. Step 4 sees that a restart came between (the server's run id is another): nothing is recorded, all users in memory are
+written again. The bounds of this: one Redis, or one primary with replicas. In a Redis Cluster each node loses its own last
+writes, and only the restart of the node with the partition's checkpoint is seen; states that another node lost stay behind
+until their users' partition is replayed. A Redis that forgets more than `ProfilesLimits.durable_s` is beyond it, too.
+Knows nothing about Faust.
 """
 
 from __future__ import annotations
@@ -18,11 +24,11 @@ import struct
 from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
-from models.errors import DecodeError, SerenError
+from models.errors import DecodeError, SerenError, StoreUnavailable
 from models.profiles import Profile, decode, encode
 from streams import codec, topics
 from streams.partition import DeadLetter, Partition
-from streams.state import PartitionStore, ProfileState, ProfileStore, ProfileWrite
+from streams.state import PartitionStore, ProfileState, ProfileStore, ProfileWrite, Restarted
 
 ATTEMPT_HEADER = "seren-attempt"
 CAUSED_HEADER = "seren-caused-ms"
@@ -32,6 +38,10 @@ _FRAME = struct.Struct("<I")
 
 class PartitionLost(SerenError):
     """A newer owner has the partition: drop it, it is in good hands."""
+
+
+class StoreRestarted(StoreUnavailable):
+    """Redis is in another life than the one that acknowledged our writes."""
 
 
 class Produce(Protocol):
@@ -48,7 +58,7 @@ async def take_over(number: int, partition: Partition, *, profiles: ProfileStore
     """Admits the users whose timers were left to us, so that their triggers fire without a next event."""
     users = [user_id for user_id, _ in await partitions.read_due(number)]
     await admit(partition, users, profiles=profiles)
-    # A crash may have come before step 6: timers that fire nothing are cleared by the next checkpoint.
+    # A crash may have come before step 5: timers that fire nothing are cleared by the next checkpoint.
     partition.dirty.update(user_id for user_id in users if partition.timer_of(user_id) is None)
 
 
@@ -97,6 +107,7 @@ async def checkpoint(
 
     Raises:
         PartitionLost: a newer owner wrote; nothing of ours is needed.
+        StoreRestarted: Redis may have lost what we wrote before; try again, everything in memory is written again.
         StoreUnavailable, BrokerUnavailable: try again; what was written is written again without harm.
     """
     snapshot = partition.snapshot()
@@ -115,21 +126,28 @@ async def checkpoint(
     if not all(await profiles.write(writes, epoch=partition.epoch, partition=partition.number)):
         raise _lost(partition, "profiles")
     # Step 4
-    if not await partitions.write(
+    recorded = await partitions.write(
         partition.number,
         epoch=partition.epoch,
         number=number,
         next_offset=snapshot.next_offset,
         watermark_ms=snapshot.watermark_ms,
-    ):
+        next_attribute=partition.next_attribute,
+        life=partition.life,
+    )
+    if isinstance(recorded, Restarted):
+        partition.restore(recorded.life)
+        message = f"partition {partition.number}: Redis has started again; what it may have lost is written again"
+        raise StoreRestarted(message)
+    if not recorded:
         raise _lost(partition, "checkpoint")
-    partition.settled(snapshot)
     # Step 5
-    await _send_requests(partition, produce)
-    # Step 6
     over = [user_id for user_id, due in timers.items() if due is None]
     if over:
         await partitions.write_due(partition.number, epoch=partition.epoch, due_ms={}, clear=over)
+    partition.settled(snapshot)
+    # Step 6
+    await _send_requests(partition, produce)
     return snapshot.next_offset
 
 

@@ -74,16 +74,18 @@ class Resident:
     """A user whose profile is in memory.
 
     `request` is a fired request that is not yet known to be on its topic; `caused_ms` is the broker's clock at the record that
-    fired it (-1: unknown, the request was taken over), for measuring how long an event takes to become a slate.
+    fired it (-1: unknown, the request was taken over), for measuring how long an event takes to become a slate. `saved` is the
+    count of the checkpoint that wrote the user last (0: none of this owner's).
     """
 
-    __slots__ = ("caused_ms", "day", "digest", "profile", "request", "touched")
+    __slots__ = ("caused_ms", "day", "digest", "profile", "request", "saved", "touched")
 
     def __init__(self, profile: Profile, request: bytes = b"") -> None:
         self.profile = profile
         self.request = request
         self.caused_ms = -1
         self.touched = 0
+        self.saved = 0
         self.day = -1
         self.digest: Digest | None = None
 
@@ -164,6 +166,9 @@ class Partition:
         self.epoch = epoch
         self.next_offset = next_offset
         self.watermark_ms = watermark_ms
+        self.next_attribute = 0  # the first offset of user attributes that is not applied
+        self.life = ""  # of the Redis that holds our states; empty where nobody looks
+        self.checkpoints = 0
         self.residents: dict[str, Resident] = {}
         self.dirty: set[str] = set()
         self.unsent: set[str] = set()
@@ -374,6 +379,7 @@ class Partition:
     def apply_attributes(self, changes: Iterable[tuple[int, UserAttributes]]) -> None:
         """Folds changes of user attributes in; every user in them must have been admitted."""
         for offset, change in changes:
+            self.passed_attributes(offset)
             profile = self.residents[change.user_id].profile
             if offset <= profile.attributes_offset:
                 continue
@@ -381,6 +387,10 @@ class Partition:
             self.counts["attributes_refused"] += len(refused)
             profile.attributes_offset = offset
             self.dirty.add(change.user_id)
+
+    def passed_attributes(self, offset: int) -> None:
+        """Notes that everything up to this offset of the attributes is applied, or is a dead letter."""
+        self.next_attribute = max(self.next_attribute, offset + 1)
 
     # ------------------------------------------------------------------ checkpoint
 
@@ -390,9 +400,17 @@ class Partition:
 
     def settled(self, snapshot: Snapshot) -> None:
         """Forgets what a checkpoint has made durable; nothing may have been applied since the snapshot."""
+        self.checkpoints += 1
+        for user_id in snapshot.users:
+            self.residents[user_id].saved = self.checkpoints
         self.dirty.difference_update(snapshot.users)
         del self.dead_letters[: len(snapshot.dead_letters)]
         del self.labels[: len(snapshot.labels)]
+
+    def restore(self, life: str) -> None:
+        """Redis is in a new life and may have lost what we wrote last: the next checkpoint writes all of memory again."""
+        self.life = life
+        self.dirty.update(self.residents)
 
     def sent(self, user_id: str) -> None:
         """The user's request is on its topic: the next checkpoint takes it out of the state, and its timer off."""
@@ -407,8 +425,13 @@ class Partition:
             return UNSENT_DUE_MS
         return trigger.due_ms(resident.profile, self._rules.trigger)
 
-    def evict(self, max_users: int) -> int:
+    def evict(self, max_users: int, *, durable: int | None = None) -> int:
         """Lets the users go that were touched longest ago, down to `max_users`; never one with unsaved changes or a timer.
+
+        Args:
+            max_users: how many may stay.
+            durable: the last of our checkpoints that Redis cannot lose any more; users that a later one wrote stay, because
+                only their owner could write them again. None where Redis loses nothing.
 
         Returns:
             How many went.
@@ -419,7 +442,10 @@ class Partition:
         idle = [
             (resident.touched, user_id)
             for user_id, resident in self.residents.items()
-            if user_id not in self.dirty and resident.profile.pending is None and not resident.request
+            if user_id not in self.dirty
+            and resident.profile.pending is None
+            and not resident.request
+            and (durable is None or resident.saved <= durable)
         ]
         idle.sort()
         for _, user_id in idle[:excess]:

@@ -33,6 +33,7 @@ _AWAY = (
     exceptions.ReadOnlyError,
     exceptions.TryAgainError,
     exceptions.ClusterDownError,
+    exceptions.NoScriptError,  # forgotten again while it was being loaded: Redis has just restarted
     OSError,
 )
 # Redis is up but cannot answer now: a script runs too long, or a replica has lost its primary.

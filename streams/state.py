@@ -62,12 +62,24 @@ class Fenced(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """What a partition's owner starts from. `number` is 0 and `next_offset` None before the first checkpoint."""
+    """What a partition's owner starts from. `number` is 0 and `next_offset` None before the first checkpoint.
+
+    `next_attribute` is where the attributes of the partition's users go on. `life` is Redis's when the partition was acquired: a
+    server that starts again, or a replica that takes over, has another one.
+    """
 
     epoch: int
     number: int
     next_offset: int | None
     watermark_ms: int | None
+    next_attribute: int = 0
+    life: str = ""
+
+
+class Restarted(NamedTuple):
+    """Redis is in another life than the writer knew: what was acknowledged in the one before may be lost."""
+
+    life: str
 
 
 class ProfileStore:
@@ -168,21 +180,47 @@ class PartitionStore:
             The new epoch, with the last checkpoint of whoever had the partition before.
         """
         call = (1, checkpoint_key(self._tenant, partition), _bounded("floor", floor, EPOCHS))
-        [(epoch, number, next_offset, watermark_ms)] = await self._acquire.run(self._client, [call])
-        return _checkpoint(epoch, number, next_offset, watermark_ms)
+        [(*fields, life)] = await self._acquire.run(self._client, [call])
+        return _checkpoint(*fields)._replace(life=life.decode())
 
     async def read(self, partition: int) -> Checkpoint | None:
         """The partition's checkpoint as it is, acquiring nothing; None when nobody ever had the partition."""
         with translating():
             fields: list[Any] = await self._client.hmget(
-                checkpoint_key(self._tenant, partition), ["epoch", "number", "next_offset", "watermark_ms"]
+                checkpoint_key(self._tenant, partition), ["epoch", "number", "next_offset", "watermark_ms", "next_attribute"]
             )
         return None if fields[0] is None else _checkpoint(*fields)
 
-    async def write(self, partition: int, *, epoch: int, number: int, next_offset: int, watermark_ms: int) -> bool:
-        """Records checkpoint `number`; False when a newer owner, or a newer checkpoint of ours, is there already."""
-        call = (1, checkpoint_key(self._tenant, partition), epoch, number, next_offset, watermark_ms)
-        return await self._write.run(self._client, [call]) == [1]
+    async def write(
+        self,
+        partition: int,
+        *,
+        epoch: int,
+        number: int,
+        next_offset: int,
+        watermark_ms: int,
+        next_attribute: int = 0,
+        life: str = "",
+    ) -> bool | Restarted:
+        """Records checkpoint `number`.
+
+        Args:
+            partition: the partition.
+            epoch: the owner's.
+            number: of this checkpoint.
+            next_offset: where the next owner starts.
+            watermark_ms: event time there.
+            next_attribute: where the next owner starts in the users' attributes.
+            life: of the Redis that holds what this checkpoint rests on; empty for whichever it is.
+
+        Returns:
+            False when a newer owner, or a newer checkpoint of ours, is there already. `Restarted` when Redis is in another
+            life: nothing was recorded.
+        """
+        key = checkpoint_key(self._tenant, partition)
+        call = (1, key, epoch, number, life, next_offset, watermark_ms, next_attribute)
+        [answer] = await self._write.run(self._client, [call])
+        return Restarted(answer.decode()) if isinstance(answer, bytes) else answer == 1
 
     async def write_due(self, partition: int, *, epoch: int, due_ms: Mapping[str, int], clear: Iterable[str] = ()) -> bool:
         """Sets the timers of `due_ms` and clears those of `clear`; False when a newer owner has the partition.
@@ -255,13 +293,9 @@ def _claimed(answer: bytes | int | None) -> ProfileState | Fenced | DecodeError 
         return error
 
 
-def _checkpoint(epoch: bytes, number: bytes | None, next_offset: bytes | None, watermark_ms: bytes | None) -> Checkpoint:
-    return Checkpoint(
-        int(epoch),
-        int(number or 0),
-        None if next_offset is None else int(next_offset),
-        None if watermark_ms is None else int(watermark_ms),
-    )
+def _checkpoint(epoch: bytes, number: bytes | None, *places: bytes | None) -> Checkpoint:
+    next_offset, watermark_ms, next_attribute = (None if place is None else int(place) for place in places)
+    return Checkpoint(int(epoch), int(number or 0), next_offset, watermark_ms, next_attribute or 0)
 
 
 def _bounded(name: str, value: int, bound: int) -> int:

@@ -3,6 +3,11 @@
 Of one user's waiting requests only the newest is answered; the others are finished with it. An offset is committed when
 nothing before it is unfinished, after the slates are in Redis. So a crash repeats work and loses none, and the fence makes the
 repetition invisible.
+
+A Redis that dies may lose what it acknowledged in its last second. So a slate is published twice: at once, and again after
+`JudgingLimits.settle_s`, which changes nothing where it still is, and brings it back where it was lost. Only then is its
+request finished. Until then readers of a lost slate find an older one, or none; a Redis that forgets more than that keeps the
+older one until the user's next request.
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ from typing import Any, NamedTuple
 from faust.types import TP
 
 from models.entities import Request, Slate
-from models.errors import DecodeError, SerenError
+from models.errors import DecodeError, RequestError, SerenError
 from models.pipeline import Answer
 from streams import codec, topics
 from streams.agents.clock import Clock
@@ -26,7 +31,7 @@ from streams.checkpoint import CAUSED_HEADER, Produce, bury
 from streams.ledger import OffsetLedger
 from streams.partition import DeadLetter
 from streams.retry import retrying
-from streams.store import Publication, SlateStore
+from streams.store import Publication, PublishOutcome, SlateStore
 from streams.transport import Chunk
 
 logger = logging.getLogger(__name__)
@@ -43,6 +48,14 @@ class Waiting(NamedTuple):
     partition: int
     offset: int
     caused_ms: int
+
+
+class Settling(NamedTuple):
+    """Slates that were published, and are to be published again at `due_s` of the monotonic clock."""
+
+    due_s: float
+    publications: list[Publication]
+    batch: list[Waiting]
 
 
 class JudgingWorker:
@@ -81,6 +94,7 @@ class JudgingWorker:
         self._waiting: OrderedDict[tuple[str, str], Waiting] = OrderedDict()
         self._ledgers: dict[int, OffsetLedger] = {}
         self._changed = asyncio.Condition()
+        self._settling: asyncio.Queue[Settling] = asyncio.Queue()  # holds what is published within `settle_s`
 
     # ------------------------------------------------------------------ assignment
 
@@ -117,6 +131,7 @@ class JudgingWorker:
             except DecodeError as error:
                 await self._bury(record, error)
                 ledger.finish(record.offset)
+                await self._commit_finished([chunk.partition])
                 continue
             async with self._changed:
                 await self._changed.wait_for(lambda: len(self._waiting) < self._limits.max_waiting)
@@ -149,10 +164,16 @@ class JudgingWorker:
     # ------------------------------------------------------------------ slates out
 
     async def serve_forever(self) -> None:
-        """Serves what waits, batch by batch, oldest first."""
-        serving = asyncio.current_task()
-        # Python 3.11's asyncio.wait_for, with which redis-py sends, may swallow a cancellation: so look before the next batch.
-        while serving is None or not serving.cancelling():
+        """Serves what waits, batch by batch, oldest first, and sees to it that what was published stays."""
+        tasks = [asyncio.create_task(self._serve_waiting()), asyncio.create_task(self._settle_published())]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _serve_waiting(self) -> None:
+        while not _cancelled():
             async with self._changed:
                 await self._changed.wait_for(lambda: bool(self._waiting))
                 batch = [self._waiting.popitem(last=False)[1] for _ in range(min(self._limits.batch, len(self._waiting)))]
@@ -170,9 +191,7 @@ class JudgingWorker:
             else:
                 publications.append(self._publication(waiting.request, answer, published_ms))
                 answered.append(waiting)
-        outcomes = await retrying(
-            lambda: self._slates.publish(publications), what="publish slates", on_retry=self._count_retry
-        )
+        outcomes = await self._publish(publications)
         for waiting, outcome in zip(answered, outcomes, strict=True):
             if isinstance(outcome, SerenError):
                 await self._bury_request(waiting, outcome)
@@ -180,6 +199,24 @@ class JudgingWorker:
             self.counts[f"slates_{outcome}"] += 1
             if outcome == "accepted" and waiting.caused_ms >= 0:
                 self.observe_wait_s((published_ms - waiting.caused_ms) / 1000)
+        if self._limits.settle_s > 0 and publications:
+            due_s = self._clock.monotonic() + self._limits.settle_s
+            self._settling.put_nowait(Settling(due_s, publications, batch))
+        else:
+            await self._finish_all(batch)
+
+    async def _settle_published(self) -> None:
+        while not _cancelled():
+            settling = await self._settling.get()
+            await asyncio.sleep(max(0.0, settling.due_s - self._clock.monotonic()))
+            outcomes = await self._publish(settling.publications)
+            self.counts["slates_restored"] += outcomes.count("accepted")
+            await self._finish_all(settling.batch)
+
+    async def _publish(self, publications: list[Publication]) -> list[PublishOutcome | RequestError]:
+        return await retrying(lambda: self._slates.publish(publications), what="publish slates", on_retry=self._count_retry)
+
+    async def _finish_all(self, batch: list[Waiting]) -> None:
         for waiting in batch:
             self._finish(waiting)
         await self._commit_finished({waiting.partition for waiting in batch})
@@ -234,6 +271,12 @@ class JudgingWorker:
 
     def _count_retry(self) -> None:
         self.counts["retries"] += 1
+
+
+def _cancelled() -> bool:
+    """Python 3.11's asyncio.wait_for, with which redis-py sends, may swallow a cancellation: so look before each new work."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _fence(request: Request) -> tuple[int, int]:

@@ -11,9 +11,18 @@ class ProfilesLimits:
 
     checkpoint_s: float = 1.0  # a profile is visible in Redis this long after its event; half of it doubles the writes
     checkpoint_events: int = 50_000  # or after this many events, so that a crash repeats a bounded amount of work
-    max_users: int = 200_000  # profiles in memory, over all partitions; the others are in Redis
+    max_users: int = (
+        200_000  # profiles in memory, over all partitions, and those of the last `durable_s`; the others are in Redis
+    )
     profile_ttl_days: float = 400.0  # a user who stays away longer is forgotten
     release_s: float = 60.0  # how long a rebalance may wait for the last checkpoint: 0.2 x max.poll.interval
+    idle_s: float = 10.0  # a checkpoint after this long without news; by then it is noticed that Redis restarted
+    # What Redis has acknowledged is on disk after this. An append-only file that is flushed every second may lose 2 s when the
+    # disk is slow; the third is for clocks.
+    durable_s: float = 3.0
+    # A partition that somebody took without a rebalance is nobody's when that somebody died: the process ends after this, and
+    # its partitions are assigned anew. Longer than the session timeout (60 s), within which a rebalance would have come.
+    lost_s: float = 90.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,5 +31,6 @@ class JudgingLimits:
 
     batch: int = 8  # requests served together; more shares prompts better and makes the first one wait longer
     max_waiting: int = 1_000  # users who wait in memory; past it the partitions are held back
+    settle_s: float = 3.0  # a slate counts as published when it is still there after this (`ProfilesLimits.durable_s`)
     soft_ttl_s: float = 86_400.0  # a slate older than this is stale (papers.md 1.6: 24 h)
     hard_ttl_s: float = 259_200.0  # and gone after this: stale while a new one is made, for three times the soft TTL at most

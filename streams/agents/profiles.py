@@ -9,17 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 
 from faust.types import TP
 
-from models.errors import SerenError
+from models.errors import SerenError, StoreError
 from streams import topics
 from streams.agents.clock import Clock
 from streams.agents.limits import ProfilesLimits
-from streams.checkpoint import PartitionLost, Produce, admit, checkpoint, take_over
+from streams.checkpoint import PartitionLost, Produce, StoreRestarted, admit, checkpoint, take_over
 from streams.partition import Knowledge, Partition, Rules
 from streams.retry import retrying
 from streams.state import PartitionStore, ProfileStore
@@ -67,7 +67,10 @@ class ProfilesWorker:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._numbers: dict[int, int] = {}
-        self._attribute_offsets: dict[int, int] = {}
+        self._acquired_s: dict[int, float] = {}
+        self._rooted: dict[int, bool] = {}
+        self._saved: dict[int, deque[tuple[float, int]]] = {}
+        self._lost_since_s: dict[int, float] = {}
         self._last_checkpoint_s: dict[int, float] = {}
         self._last_chunk_s: dict[int, float] = {}
         self._applied: Counter[int] = Counter()
@@ -79,18 +82,22 @@ class ProfilesWorker:
         async with self._lock:
             self.owned.clear()
             self._applied.clear()
-            self._attribute_offsets.clear()
-            numbers = sorted({tp.partition for tp in assigned if tp.topic == topics.EVENTS})
-            starts = {}
-            for number in numbers:
-                starts[TP(topics.EVENTS, number)] = await retrying(
-                    partial(self._acquire, number),
-                    what=f"take over partition {number}",
-                    on_retry=self._count_retry,
-                )
-            return starts
+            self._lost_since_s.clear()
+            starts: dict[TP, int] = {}
+            for number in sorted({tp.partition for tp in assigned if tp.topic == topics.EVENTS}):
+                try:
+                    partition = await retrying(
+                        partial(self._acquire, number), what=f"take over partition {number}", on_retry=self._count_retry
+                    )
+                except PartitionLost as error:
+                    self._drop(number, error)
+                    continue
+                starts[TP(topics.EVENTS, number)] = partition.next_offset
+                starts[TP(topics.ATTRIBUTES, number)] = partition.next_attribute
+            return {tp: start for tp, start in starts.items() if tp in assigned}
 
-    async def _acquire(self, number: int) -> int:
+    async def _acquire(self, number: int) -> Partition:
+        acquired_s = self._clock.monotonic()
         found = await self._partitions.acquire(number, floor=self._epoch_floor())
         start = found.next_offset or 0
         partition = Partition(
@@ -102,16 +109,20 @@ class ProfilesWorker:
             rules=self._rules,
             counts=self.counts,
         )
+        partition.next_attribute, partition.life = found.next_attribute, found.life
         await take_over(number, partition, profiles=self._profiles, partitions=self._partitions)
         self.owned[number] = partition
         self._numbers[number] = found.number
         self._last_checkpoint_s[number] = self._last_chunk_s[number] = self._clock.monotonic()
+        self._saved[number] = deque()
+        self._acquired_s[number] = acquired_s
+        self._rooted[number] = found.next_offset is None  # nobody was before us
         logger.info("partition %d is ours: epoch %d, from offset %d", number, found.epoch, start)
-        return start
+        return partition
 
     def _epoch_floor(self) -> int:
-        """Seconds since 1970 on live topics: epochs rise even when Redis has lost a checkpoint but kept the profiles."""
-        return int(self._clock.time()) if self._rules.check_clock else 0
+        """Seconds since 1970: epochs rise even when Redis has lost the acquisitions before, whose epochs are in requests."""
+        return int(self._clock.time())
 
     async def release(self, revoked: Iterable[TP]) -> None:
         """Before partitions are taken away: one last checkpoint of each, all of them within the rebalance's budget.
@@ -133,6 +144,7 @@ class ProfilesWorker:
             self._lock.release()
 
     async def _release_one(self, number: int, deadline_s: float) -> None:
+        self._lost_since_s.pop(number, None)
         partition = self.owned.get(number)
         if partition is None:
             return
@@ -141,7 +153,8 @@ class ProfilesWorker:
             async with asyncio.timeout(left_s):
                 await self._checkpoint(partition, within_s=left_s)
         except PartitionLost as error:
-            self._drop(partition, error)
+            logger.warning("%s; let go", error)
+            self.counts["partitions_lost"] += 1
         except (SerenError, TimeoutError) as error:
             self._abandon([number], str(error) or "time is up")
         self.owned.pop(number, None)
@@ -170,7 +183,7 @@ class ProfilesWorker:
                 if self._is_due(partition):
                     await self._checkpoint(partition)
             except PartitionLost as error:
-                self._drop(partition, error)
+                self._drop(partition.number, error)
 
     async def _take_events(self, partition: Partition, chunk: Chunk) -> None:
         batch = partition.decode(chunk.records)
@@ -183,7 +196,8 @@ class ProfilesWorker:
         changes = partition.decode_attributes(chunk.records)
         await self._admit(partition, (change.user_id for _, change in changes))
         partition.apply_attributes(changes)
-        self._attribute_offsets[partition.number] = chunk.records[-1].offset + 1
+        partition.passed_attributes(chunk.records[-1].offset)
+        self._applied[partition.number] += len(chunk.records)
 
     async def _admit(self, partition: Partition, user_ids: Iterable[str]) -> None:
         users = partition.missing(user_ids)
@@ -203,7 +217,19 @@ class ProfilesWorker:
                     if self._is_due(partition):
                         await self._checkpoint(partition)
                 except PartitionLost as error:
-                    self._drop(partition, error)
+                    self._drop(partition.number, error)
+            self._check_lost()
+
+    def _check_lost(self) -> None:
+        """Whoever takes a partition from its assigned owner causes a rebalance, unless it dies: then nobody has the partition.
+
+        Raises:
+            PartitionLost: nobody caused one; this process must end, so that its partitions are assigned anew.
+        """
+        for number, since_s in self._lost_since_s.items():
+            if self._clock.monotonic() - since_s > self._limits.lost_s:
+                message = f"partition {number} was lost {self._limits.lost_s:.0f} s ago and no rebalance has come"
+                raise PartitionLost(message)
 
     def _move_clock(self, partition: Partition) -> None:
         """On a live topic, event time goes on while no event comes, so that the last trigger needs no next event."""
@@ -221,19 +247,13 @@ class ProfilesWorker:
         if self._applied[number] >= self._limits.checkpoint_events:
             return True
         changed = self._applied[number] or partition.dirty or partition.unsent or partition.dead_letters
-        return bool(changed) and self._clock.monotonic() - self._last_checkpoint_s[number] >= self._limits.checkpoint_s
+        patience_s = self._limits.checkpoint_s if changed else self._limits.idle_s
+        return self._clock.monotonic() - self._last_checkpoint_s[number] >= patience_s
 
     async def _checkpoint(self, partition: Partition, within_s: float | None = None) -> None:
         number = partition.number
         next_offset = await retrying(
-            lambda: checkpoint(
-                partition,
-                number=self._numbers[number] + 1,
-                profiles=self._profiles,
-                partitions=self._partitions,
-                produce=self._produce,
-                ttl_ms=int(self._limits.profile_ttl_days * 86_400_000),
-            ),
+            partial(self._try_checkpoint, partition),
             what=f"checkpoint partition {number}",
             on_retry=self._count_retry,
             within_s=within_s,
@@ -242,16 +262,53 @@ class ProfilesWorker:
         self._applied[number] = 0
         self._last_checkpoint_s[number] = self._clock.monotonic()
         offsets = {TP(topics.EVENTS, number): next_offset}
-        if number in self._attribute_offsets:
-            offsets[TP(topics.ATTRIBUTES, number)] = self._attribute_offsets[number]
+        if partition.next_attribute:
+            offsets[TP(topics.ATTRIBUTES, number)] = partition.next_attribute
         await self._commit(offsets)  # step 7
         self.counts["checkpoints"] += 1
-        self.counts["evicted"] += partition.evict(max(1, self._limits.max_users // max(1, len(self.owned))))
+        max_users = max(1, self._limits.max_users // max(1, len(self.owned)))
+        self.counts["evicted"] += partition.evict(max_users, durable=self._durable(number))
 
-    def _drop(self, partition: Partition, error: SerenError) -> None:
+    async def _try_checkpoint(self, partition: Partition) -> int:
+        """One try.
+
+        Raises:
+            StoreError: Redis has restarted so soon after the takeover that states of the owner before us may be lost, which we
+                cannot write again. This process must end: whoever takes over next starts where what survived ends.
+        """
+        number, begun_s = partition.number, self._clock.monotonic()
+        try:
+            next_offset = await checkpoint(
+                partition,
+                number=self._numbers[number] + 1,
+                profiles=self._profiles,
+                partitions=self._partitions,
+                produce=self._produce,
+                ttl_ms=int(self._limits.profile_ttl_days * 86_400_000),
+            )
+        except StoreRestarted as error:
+            self.counts["store_restarts"] += 1
+            self._saved[number].clear()
+            if self._rooted[number]:
+                raise
+            message = f"right after the takeover of partition {number}: {error}"
+            raise StoreError(message) from error
+        self._rooted[number] |= begun_s - self._acquired_s[number] >= self._limits.durable_s
+        self._saved[number].append((self._clock.monotonic(), partition.checkpoints))
+        return next_offset
+
+    def _durable(self, number: int) -> int:
+        """The last of our checkpoints whose states Redis cannot lose any more."""
+        saved, latest_s = self._saved[number], self._clock.monotonic() - self._limits.durable_s
+        while len(saved) > 1 and saved[1][0] <= latest_s:
+            saved.popleft()
+        return saved[0][1] if saved and saved[0][0] <= latest_s else 0
+
+    def _drop(self, number: int, error: SerenError) -> None:
         logger.warning("%s; dropped", error)
         self.counts["partitions_lost"] += 1
-        self.owned.pop(partition.number, None)
+        self.owned.pop(number, None)
+        self._lost_since_s[number] = self._clock.monotonic()
 
     def _count_retry(self) -> None:
         self.counts["retries"] += 1

@@ -18,7 +18,7 @@ from streams import codec, topics
 from streams.checkpoint import PartitionLost, admit, bury, checkpoint, frame, take_over, unframe
 from streams.keys import profile_key
 from streams.partition import DeadLetter, Knowledge, Partition, Rules
-from streams.state import PartitionStore, ProfileStore, ProfileWrite
+from streams.state import PartitionStore, ProfileStore, ProfileWrite, Restarted
 
 START_MS = 20_000 * 86_400_000
 TTL_MS = 60_000
@@ -107,9 +107,9 @@ class SteppingProfiles(ProfileStore):
 class SteppingPartitions(PartitionStore):
     steps: Steps
 
-    async def write(self, partition: int, *, epoch: int, number: int, next_offset: int, watermark_ms: int) -> bool:
+    async def write(self, partition: int, **places: Any) -> bool | Restarted:
         await self.steps.before("checkpoint")
-        answer = await super().write(partition, epoch=epoch, number=number, next_offset=next_offset, watermark_ms=watermark_ms)
+        answer = await super().write(partition, **places)
         self.steps.after("checkpoint")
         return answer
 
@@ -235,7 +235,7 @@ async def uninterrupted(client: redis.asyncio.Redis) -> tuple[Any, ...]:
     return await finished(other, owner)
 
 
-STEPS = [topics.DEAD_LETTERS, topics.LABELS, "set timers", "states", "checkpoint", topics.REQUESTS, "clear timers"]
+STEPS = [topics.DEAD_LETTERS, topics.LABELS, "set timers", "states", "checkpoint", "clear timers", topics.REQUESTS]
 
 
 async def test_checkpoint_takes_its_steps_in_order(house: House) -> None:
@@ -326,7 +326,7 @@ async def test_takeover_by_one_owner_after_another_without_progress_loses_nothin
 
 
 async def test_takeover_sends_the_request_that_its_owner_may_not_have_sent(house: House) -> None:
-    """The owner died between steps 4 and 5; no record comes any more, and the request is sent all the same."""
+    """The owner died between steps 4 and 6; no record comes any more, and the request is sent all the same."""
     owner = await house.new_owner()
     await house.take(owner, FIRST)
     house.steps.fails("checkpoint", after_effect=True)
@@ -348,7 +348,7 @@ async def test_takeover_fires_the_trigger_of_a_user_who_never_comes_back(house: 
 
 
 async def test_takeover_clears_timers_that_fire_nothing(house: House) -> None:
-    """A crash between steps 5 and 6 leaves them; so does one between 2 and 3, for a user without a state."""
+    """A crash between steps 4 and 5 leaves them; so does one between 2 and 3, for a user without a state."""
     owner = await house.new_owner()
     await house.take(owner, FIRST[:1])
     await house.checkpoint(owner)

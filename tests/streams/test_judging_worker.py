@@ -100,7 +100,7 @@ class House:
             slates=self.slates,
             produce=self.produce,
             commit=self.commit,
-            limits=JudgingLimits(**limits),
+            limits=JudgingLimits(**({"settle_s": 0.0} | limits)),
             clock=StoppedClock(),
         )
         await made.take_over({TP(topics.REQUESTS, number) for number in numbers})
@@ -233,6 +233,28 @@ async def test_offset_is_committed_when_nothing_before_it_is_unfinished_and_its_
     assert house.judge.batches == [[("u", 4)], [("v", 3)]]
     assert house.commits == [{0: 2}, {0: 4}]
     assert house.slates_at_commit == [1, 2]
+
+
+async def test_slate_that_redis_loses_before_it_settles_is_published_again(house: House) -> None:
+    worker = await house.worker(0, settle_s=0.3)
+    await worker.take(chunk(request("u", 5)))
+    async with serving(worker):
+        await until(lambda: worker.counts["slates_accepted"] == 1)
+        assert house.commits == []
+        assert await house.slates.forget("u", ["home"]) == 2
+        await until(lambda: bool(house.commits))
+    assert await house.offset_of("u") == 5
+    assert worker.counts["slates_restored"] == 1
+    assert house.judge.batches == [[("u", 5)]]
+
+
+async def test_slate_that_stays_is_published_once_and_its_offset_committed_when_it_has_settled(house: House) -> None:
+    worker = await house.worker(0, settle_s=0.05)
+    await worker.take(chunk(request("u", 5)))
+    async with serving(worker):
+        await until(lambda: bool(house.commits))
+    assert house.commits == [{0: 1}]
+    assert (worker.counts["slates_accepted"], worker.counts["slates_restored"]) == (1, 0)
 
 
 async def test_commits_are_told_by_partition(house: House) -> None:

@@ -20,7 +20,7 @@ from models.profiles.policy import WindowPolicy
 from streams import codec, topics
 from streams.agents.limits import ProfilesLimits
 from streams.agents.profiles import ProfilesWorker
-from streams.checkpoint import unframe
+from streams.checkpoint import PartitionLost, unframe
 from streams.embedded.redis import start_redis
 from streams.keys import profile_key
 from streams.partition import Knowledge, Rules
@@ -126,6 +126,25 @@ class House:
         return None if found is None else found.next_offset
 
 
+class Forgetful:
+    """A Redis that keeps nothing when it restarts, and a house on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._server = start_redis(folder)
+        self._client = redis.asyncio.Redis.from_url(self._server.url)
+        self.house = House(self._client)
+
+    async def restart(self) -> None:
+        self._server.stop()
+        await self._client.connection_pool.disconnect()
+        self._server = start_redis(self._folder, port=self._server.port)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+        self._server.stop()
+
+
 @pytest.fixture
 def house(redis_client: redis.asyncio.Redis) -> House:
     return House(redis_client)
@@ -151,6 +170,16 @@ def clicks(first: int, after: int, number: int = 0) -> Chunk:
     """Clicks of as many users as there are offsets; a user's events are all in one partition."""
     name = f"p{number}-u" if number else "u"
     return events(*(event(offset, f"{name}{offset}", at_s=offset) for offset in range(first, after)), number=number)
+
+
+def attributes(first: int, after: int) -> Chunk:
+    """One change each of the users of these offsets."""
+    changes = [UserAttributes(user_id=f"u{offset}", attributes={"age": "30s"}) for offset in range(first, after)]
+    records: Any = [
+        Record(offset, START_MS, change.user_id.encode(), codec.encode(change))
+        for offset, change in zip(range(first, after), changes, strict=True)
+    ]
+    return Chunk(topics.ATTRIBUTES, 0, records, after)
 
 
 async def until(reached: Callable[[], bool]) -> None:
@@ -185,10 +214,13 @@ async def test_worker_checkpoints_when_the_interval_is_over_and_something_change
     house.clock.now_s = 9.0
     await worker.tick()
     assert len(house.broker.commits) == 1, "nothing changed: there is nothing to write"
+    house.clock.now_s = 11.0
+    await worker.tick()
+    assert len(house.broker.commits) == 2, "a quiet worker still looks after Redis, every ten seconds"
 
 
 async def test_worker_keeps_no_more_users_than_its_bound(house: House) -> None:
-    worker = await house.worker(0, checkpoint_events=5, max_users=2)
+    worker = await house.worker(0, checkpoint_events=5, max_users=2, durable_s=0.0)
     await worker.take(clicks(0, 5))
     assert len(worker.owned[0].residents) == 2
     assert worker.counts["evicted"] == 3
@@ -199,12 +231,31 @@ async def test_worker_keeps_no_more_users_than_its_bound(house: House) -> None:
 # ---- what it takes over, and what it leaves alone
 
 
-async def test_take_over_starts_where_the_state_ends_and_leaves_attributes_to_their_committed_offsets(house: House) -> None:
+async def test_worker_keeps_users_that_redis_may_still_lose(house: House) -> None:
+    """Two users are in a checkpoint at 0 s, two in one at 2.9 s: at 3 s the first two may go."""
+    worker = await house.worker(0, checkpoint_events=2, max_users=1, durable_s=3.0)
+    await worker.take(clicks(0, 2))
+    house.clock.now_s = 2.9
+    await worker.take(clicks(2, 4))
+    assert sorted(worker.owned[0].residents) == ["u0", "u1", "u2", "u3"]
+    house.clock.now_s = 3.0
+    await worker.take(clicks(4, 6))
+    assert sorted(worker.owned[0].residents) == ["u2", "u3", "u4", "u5"]
+
+
+async def test_take_over_starts_where_the_state_ends(house: House) -> None:
     before = await house.worker(0, 1, checkpoint_events=3)
+    await before.take(attributes(0, 2))
     await before.take(clicks(0, 3))
-    await before.take(clicks(3, 5))  # not durable
+    await before.take(attributes(2, 3))  # not durable, as the next one
+    await before.take(clicks(3, 4))
     after = house.idle_worker()
-    assert await after.take_over(assigned(0, 1)) == {TP(topics.EVENTS, 0): 3, TP(topics.EVENTS, 1): 0}
+    assert await after.take_over(assigned(0, 1)) == {
+        TP(topics.EVENTS, 0): 3,
+        TP(topics.ATTRIBUTES, 0): 2,
+        TP(topics.EVENTS, 1): 0,
+        TP(topics.ATTRIBUTES, 1): 0,
+    }
     await after.take(clicks(3, 5))
     assert after.owned[0].residents["u4"].profile.events == 1
 
@@ -298,6 +349,84 @@ async def test_tick_drops_a_partition_that_a_newer_owner_has(house: House) -> No
     assert worker.counts["partitions_lost"] == 1
 
 
+async def test_partition_that_was_lost_without_a_rebalance_ends_the_process(house: House) -> None:
+    """Whoever took it has died: without an end, nobody would ever have it."""
+    worker = await house.worker(0, checkpoint_events=2, lost_s=90.0)
+    await house.partitions.acquire(0)
+    await worker.take(clicks(0, 2))
+    house.clock.now_s = 90.0
+    await worker.tick()
+    house.clock.now_s = 90.1
+    with pytest.raises(PartitionLost, match="partition 0 was lost 90 s ago and no rebalance has come"):
+        await worker.tick()
+    await worker.take_over(assigned(0))
+    await worker.tick()
+
+
+# ---- Redis restarts and has lost what it acknowledged
+
+
+@pytest.fixture
+async def forgetful(tmp_path: Path) -> AsyncIterator[Forgetful]:
+    one = Forgetful(tmp_path)
+    yield one
+    await one.close()
+
+
+async def test_worker_writes_everything_again_when_redis_restarts_with_nothing(forgetful: Forgetful) -> None:
+    house = forgetful.house
+    worker = await house.worker(0, checkpoint_events=2)
+    await worker.take(clicks(0, 2))
+    await forgetful.restart()
+    await worker.take(clicks(2, 4))
+    assert [await house.events_of(f"u{offset}") for offset in range(4)] == [1, 1, 1, 1]
+    assert await house.marker(0) == 4
+    assert worker.counts["store_restarts"] == 1
+    await worker.take(clicks(4, 6))
+    assert worker.counts["store_restarts"] == 1
+
+
+async def test_quiet_worker_notices_that_redis_restarted(forgetful: Forgetful) -> None:
+    house = forgetful.house
+    worker = await house.worker(0, checkpoint_events=2, idle_s=10.0)
+    await worker.take(clicks(0, 2))
+    await forgetful.restart()
+    house.clock.now_s = 9.9
+    await worker.tick()
+    assert await house.events_of("u0") == 0
+    house.clock.now_s = 10.0
+    await worker.tick()
+    assert await house.events_of("u0") == 1
+
+
+async def test_restart_right_after_a_takeover_ends_the_process_because_the_owner_before_may_have_lost_states(
+    forgetful: Forgetful,
+) -> None:
+    house = forgetful.house
+    before = await house.worker(0, checkpoint_events=2)
+    await before.take(clicks(0, 2))
+    await before.release(assigned(0))
+    after = await house.worker(0, checkpoint_events=2, durable_s=3.0)
+    await forgetful.restart()
+    with pytest.raises(StoreError, match="right after the takeover of partition 0"):
+        await after.take(clicks(2, 4))
+    assert await house.marker(0) is None, "whoever comes next starts where what survived ends: at the beginning"
+
+
+async def test_restart_long_after_a_takeover_is_survived(forgetful: Forgetful) -> None:
+    house = forgetful.house
+    before = await house.worker(0, checkpoint_events=2)
+    await before.take(clicks(0, 2))
+    await before.release(assigned(0))
+    after = await house.worker(0, checkpoint_events=2, durable_s=3.0)
+    house.clock.now_s = 3.0
+    await after.take(clicks(2, 4))
+    await forgetful.restart()
+    await after.take(clicks(4, 6))
+    assert [await house.events_of(f"u{offset}") for offset in range(2, 6)] == [1, 1, 1, 1]
+    assert await house.marker(0) == 6
+
+
 # ---- release
 
 
@@ -309,7 +438,7 @@ async def test_release_writes_what_is_not_durable_and_lets_go(house: House) -> N
     assert await house.marker(0) == 3
     assert house.broker.commits == [{(topics.EVENTS, 0): 3}]
     after = house.idle_worker()
-    assert await after.take_over(assigned(0)) == {TP(topics.EVENTS, 0): 3}
+    assert await after.take_over(assigned(0)) == {TP(topics.EVENTS, 0): 3, TP(topics.ATTRIBUTES, 0): 0}
 
 
 async def test_release_of_a_partition_that_a_newer_owner_has_lets_go_without_an_error(house: House) -> None:

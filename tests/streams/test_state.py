@@ -18,6 +18,7 @@ from streams.state import (
     ProfileState,
     ProfileStore,
     ProfileWrite,
+    Restarted,
     decode_profile_state,
     encode_profile_state,
 )
@@ -194,11 +195,25 @@ def test_encode_profile_state_out_of_bounds_is_a_value_error(state: ProfileState
 
 async def test_acquire_hands_out_rising_epochs_and_the_last_checkpoint(partitions: PartitionStore) -> None:
     assert await partitions.read(3) is None
-    assert await partitions.acquire(3) == Checkpoint(1, 0, None, None)
-    assert await partitions.write(3, epoch=1, number=4, next_offset=BIG + 1, watermark_ms=99)
-    assert await partitions.acquire(3) == Checkpoint(2, 4, BIG + 1, 99)
-    assert await partitions.read(3) == Checkpoint(2, 4, BIG + 1, 99)
-    assert await partitions.acquire(4) == Checkpoint(1, 0, None, None)
+    first = await partitions.acquire(3)
+    assert first == Checkpoint(1, 0, None, None, life=first.life)
+    assert await partitions.write(3, epoch=1, number=4, next_offset=BIG + 1, watermark_ms=99, next_attribute=7)
+    assert await partitions.acquire(3) == Checkpoint(2, 4, BIG + 1, 99, 7, first.life)
+    assert await partitions.read(3) == Checkpoint(2, 4, BIG + 1, 99, 7)
+    assert await partitions.acquire(4) == Checkpoint(1, 0, None, None, 0, first.life)
+
+
+async def test_checkpoint_for_another_life_of_redis_is_not_recorded_and_names_the_life(
+    partitions: PartitionStore, redis_client: redis.asyncio.Redis
+) -> None:
+    life = (await partitions.acquire(0)).life
+    assert life == (await redis_client.info("server"))["run_id"]
+    places = {"epoch": 1, "number": 1, "next_offset": 5, "watermark_ms": 7}
+    assert await partitions.write(0, **places, life="another") == Restarted(life)
+    assert await partitions.read(0) == Checkpoint(1, 0, None, None)
+    assert await partitions.write(0, **places, life=life) is True
+    await partitions.acquire(0)
+    assert await partitions.write(0, **places, life="another") is False, "a zombie is refused first"
 
 
 async def test_acquire_by_many_at_once_gives_each_its_own_epoch(partitions: PartitionStore) -> None:
