@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -70,8 +71,18 @@ class Progress:
         self._partitions = [TopicPartition(topic, number) for number in range(partitions)]
 
     async def __aenter__(self) -> Progress:
-        await self._consumer.start()
-        self._consumer.assign(self._partitions)
+        """Connects.
+
+        Raises:
+            BrokerUnavailable: Kafka is away.
+        """
+        try:
+            with _translated():
+                await self._consumer.start()
+                self._consumer.assign(self._partitions)
+        except BaseException:
+            await self._consumer.stop()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -79,13 +90,24 @@ class Progress:
 
     async def ends(self) -> dict[int, int]:
         """The offset that the next record of each partition will get."""
-        return {tp.partition: offset for tp, offset in (await self._consumer.end_offsets(self._partitions)).items()}
+        with _translated():
+            return {tp.partition: offset for tp, offset in (await self._consumer.end_offsets(self._partitions)).items()}
 
     async def committed(self) -> dict[int, int]:
         """The group's committed offsets; 0 where there is none."""
-        return {tp.partition: await self._consumer.committed(tp) or 0 for tp in self._partitions}
+        with _translated():
+            return {tp.partition: await self._consumer.committed(tp) or 0 for tp in self._partitions}
 
     async def lag(self) -> int:
         """Records that the group has not finished."""
         committed = await self.committed()
         return sum(end - committed[number] for number, end in (await self.ends()).items())
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (KafkaError, OSError) as error:
+        message = f"Kafka: {error}"
+        raise BrokerUnavailable(message) from error

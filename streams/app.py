@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import logging
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
@@ -136,11 +133,8 @@ def producer_of(app: ChunkApp) -> Produce:
 
 
 def _new_app(settings: Settings, name: str) -> ChunkApp:
-    scratch = tempfile.mkdtemp(prefix="seren-")  # Faust makes a data folder, by default where it stands; nothing goes into it
-    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
     return ChunkApp(
         name,
-        datadir=scratch,
         broker=f"kafka://{settings.kafka.bootstrap}",
         store="memory://",
         autodiscover=False,

@@ -40,4 +40,4 @@ def load_judge(
 
 def run(app: ChunkApp, *, log_level: str) -> None:
     """Runs the app in this process until a signal stops it."""
-    faust.Worker(app, loglevel=log_level, redirect_stdouts=False).execute_from_commandline()
+    faust.Worker(app, loglevel=log_level, redirect_stdouts=False, quiet=True).execute_from_commandline()

@@ -122,5 +122,8 @@ class ChunkApp(faust.App):
         committed: bool = await cast("ChunkConsumer", self.consumer).commit_offsets(offsets)
         return committed
 
+    def _create_directories(self) -> None:
+        """Makes none: there are no tables, and a worker keeps nothing on disk."""
+
     def _new_transport(self) -> Any:
         return ChunkTransport(self.conf.broker_consumer, self)

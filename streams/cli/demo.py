@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import tempfile
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 
 import click
 import msgspec
@@ -36,16 +38,26 @@ from streams.summary_table import print_summary
 
 _USERS_ON_PAGE = 12
 _ROWS = 8  # of them in the table
+_WORKERS = click.IntRange(1, topics.USER_PARTITIONS)  # one more would have no partition
 
 
 @click.command("demo")
 @click.option("--log", "log_name", default="online-retail", show_default=True, help="A shipped log, or the folder of one.")
 @click.option(
-    "--days", default=4.0, show_default=True, help="Ask for slates in the log's last days; what is before is history."
+    "--days",
+    type=click.FloatRange(min=0),
+    default=4.0,
+    show_default=True,
+    help="Ask for slates in the log's last days; what is before is history.",
 )
-@click.option("--workers", default=1, show_default=True, help="Profile workers.")
-@click.option("--judging-workers", default=1, show_default=True)
-@click.option("--speed", default=0.0, help="Seconds of event time per second; 0: as fast as the workers go.")
+@click.option("--workers", type=_WORKERS, default=1, show_default=True, help="Profile workers.")
+@click.option("--judging-workers", type=_WORKERS, default=1, show_default=True)
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="Seconds of event time per second; 0: as fast as the workers go.",
+)
 @click.option("--kafka", metavar="HOST:PORT", help="A real Kafka instead of the embedded broker.")
 @click.option("--redis", metavar="URL", help="A real Redis instead of an embedded one.")
 @click.option(
@@ -74,6 +86,10 @@ def demo(
     through them, and ends with a table and one HTML page. Nothing has to be installed, and nothing is left running.
     """
     console = Console(stderr=as_json)
+    signal.signal(signal.SIGTERM, _interrupt)
+    if not page_path.resolve().parent.is_dir():
+        message = f"--page {page_path}: there is no folder {page_path.resolve().parent}"
+        raise ConfigError(message)
     log = RecordedLog(Path(log_name)) if Path(log_name).is_dir() else shipped_log(log_name)
     options = WalkOptions(profile_workers=workers, judging_workers=judging_workers, speed=speed)
     with _folder(keep) as folder, Servers(folder, Addresses(kafka=kafka, redis=redis), console.print) as servers:
@@ -92,6 +108,11 @@ def demo(
         print_summary(console, run, rows(users, items, _ROWS))
     if show_page:
         webbrowser.open(page_path.resolve().as_uri())
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Ends the demo as Ctrl-C does: the workers first, then the servers, then their folder."""
+    signal.raise_signal(signal.SIGINT)
 
 
 async def _report(

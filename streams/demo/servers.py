@@ -18,8 +18,19 @@ from streams.embedded.redis import RunningRedis, start_redis
 from streams.topics import TOPICS
 
 TENANT = "demo"
-_STOP_S = 20.0
+_STOP_S = 20.0  # a worker's last checkpoint and its farewell to the group take 1 to 3 s
 _LOG_TAIL_CHARS = 1_500
+
+# Runs in place of a worker for a moment: asks the kernel to end it with the thread that started it, then becomes the worker.
+# However the demo ends, nothing of it is left; the servers that a worker talks to are gone then, so it has nothing to say.
+_TRAMPOLINE = """
+import ctypes, os, signal, sys
+PR_SET_PDEATHSIG = 1
+ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the process that wanted this worker is gone")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 class WorkerDied(SerenError):
@@ -71,7 +82,10 @@ class Servers:
         log = self._folder / f"{kind}-{len(self._workers)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(  # noqa: S603  # our own program and arguments
-                [sys.executable, "-m", "streams", "worker", kind, "--config", str(config)],
+                [
+                    *(sys.executable, "-c", _TRAMPOLINE, str(os.getpid())),
+                    *(sys.executable, "-m", "streams", "worker", kind, "--config", str(config)),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -114,7 +128,22 @@ class Servers:
         return self._running_redis().pid
 
     def stop(self) -> None:
-        """Ends the workers, then the servers."""
+        """Ends the workers, then the servers; a second interrupt ends them at once."""
+        try:
+            self._ask_workers_to_end()
+        finally:
+            for worker in self._workers:
+                worker.process.kill()
+                worker.process.wait()
+            self._workers.clear()
+            if self._broker is not None:
+                self._broker.stop()
+            if self._redis is not None:
+                self._redis.stop()
+
+    def _ask_workers_to_end(self) -> None:
+        if self._broker is not None and not is_alive(self._broker.pid):
+            return  # they could not say farewell to it, and would wait for it
         for worker in self._workers:
             worker.process.terminate()
         deadline = time.monotonic() + _STOP_S
@@ -122,13 +151,7 @@ class Servers:
             try:
                 worker.process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                worker.process.kill()
-                worker.process.wait()
-        self._workers.clear()
-        if self._broker is not None:
-            self._broker.stop()
-        if self._redis is not None:
-            self._redis.stop()
+                self._say(f"the {worker.kind} worker does not end; it is killed")
 
     def __enter__(self) -> Servers:
         return self

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from redis.asyncio import Redis
 
-from models.errors import SerenError, StoreUnavailable
+from models.errors import BrokerError, BrokerUnavailable, ConfigError, SerenError, StoreUnavailable
 from streams import codec, topics
 from streams.admin import Progress, create_topics
 from streams.demo.servers import TENANT, Servers
@@ -22,7 +25,9 @@ from streams.metrics import scrape
 from streams.replay import Pace, Replay, Replayed
 from streams.state import Checkpoint, PartitionStore
 
+_T = TypeVar("_T")
 _LOOK_S = 0.25
+_FAREWELL_S = 2.0  # how long a producer may take to end, whose broker may have ended before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,14 +74,39 @@ async def walk(log: RecordedLog, servers: Servers, options: WalkOptions, config:
         await create_topics(servers.bootstrap)
     redis = Redis.from_url(servers.redis_url)
     producer = AIOKafkaProducer(bootstrap_servers=servers.bootstrap, linger_ms=5, max_batch_size=262_144)
-    await producer.start()
     try:
+        await _start(producer)
         async with _progress(servers, "seren-profiles", topics.EVENTS) as progress:
             starts = await progress.ends()
+        await _check_fits(PartitionStore(redis, tenant=TENANT), starts)
         return await _Walk(log, servers, options, show, redis=redis, producer=producer, starts=starts).run(config)
+    except BrokerError:
+        servers.watch()  # where our own broker ended, it says so better
+        raise
     finally:
-        await producer.stop()
+        with suppress(TimeoutError):  # all that matters was flushed before; the rest would wait for a broker that ended
+            await asyncio.wait_for(producer.stop(), _FAREWELL_S)
         await redis.aclose()
+
+
+async def _start(producer: AIOKafkaProducer) -> None:
+    try:
+        await producer.start()
+    except (KafkaError, OSError) as error:
+        message = f"Kafka: {error}"
+        raise BrokerUnavailable(message) from error
+
+
+async def _check_fits(partitions: PartitionStore, starts: Mapping[int, int]) -> None:
+    """Refuses a Redis whose state ends behind this broker's topics: every event would count as applied already."""
+    for number, start in starts.items():
+        found = await partitions.read(number)
+        if found is not None and (found.next_offset or 0) > start:
+            message = (
+                f"Redis holds the state of tenant {TENANT!r} up to offset {found.next_offset} of partition {number}, and this "
+                f"broker has {start}: it is of another broker; give a Redis without it"
+            )
+            raise ConfigError(message)
 
 
 class _Walk:
@@ -119,15 +149,10 @@ class _Walk:
         started_s = time.monotonic()
         watching = asyncio.create_task(self._watch())
         try:
-            replaying = asyncio.create_task(self._replay.events(self._log.events()))
-            await asyncio.wait([watching, replaying], return_when=asyncio.FIRST_COMPLETED)
-            if watching.done():
-                replaying.cancel()
-                await watching
-            replayed = await replaying
-            await self._until(watching, partial(self._applied, replayed))
+            replayed = await _unless(watching, self._replay.events(self._log.events()))
+            await _unless(watching, self._until(partial(self._applied, replayed)))
             ingest_s = time.monotonic() - started_s
-            await self._until(watching, self._answered)
+            await _unless(watching, self._until(self._answered))
         finally:
             watching.cancel()
         counts = self._counts()
@@ -162,10 +187,8 @@ class _Walk:
                 raise SerenError(message)
             await asyncio.sleep(_LOOK_S)
 
-    async def _until(self, watching: asyncio.Task[None], reached: Callable[[], Awaitable[bool]]) -> None:
-        while not await reached():
-            if watching.done():
-                await watching
+    async def _until(self, reached: Callable[[], Awaitable[bool]]) -> None:
+        while not await reached():  # noqa: ASYNC110  # what is waited for is in other processes
             await asyncio.sleep(_LOOK_S)
 
     async def _applied(self, replayed: Replayed) -> bool:
@@ -202,6 +225,19 @@ class _Walk:
                 except OSError:
                     continue  # it is still starting; a worker that died is noticed by watch
         return counts
+
+
+async def _unless(watching: asyncio.Task[None], work: Coroutine[Any, Any, _T]) -> _T:
+    """The work's result, unless the watch ends first: it ends with an error, and that is what there is to say."""
+    working = asyncio.create_task(work)
+    try:
+        await asyncio.wait([watching, working], return_when=asyncio.FIRST_COMPLETED)
+        if watching.done():
+            await watching
+        return await working
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
 
 
 def _progress(servers: Servers, group: str, topic: str) -> Progress:

@@ -160,21 +160,23 @@ async def _fill(bootstrap: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def run(broker: RunningBroker) -> Callable[..., Run]:
+def run(broker: RunningBroker, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
     """One life of a chunk app, in a process of its own: Faust touches the event loop, the signals and the log."""
 
     def running(*, starts: dict[int, int], until: int, commits: list[dict[int, int]]) -> Run:
         plan = {"bootstrap": broker.bootstrap, "starts": starts, "until": until, "commits": commits}
+        folder = tmp_path_factory.mktemp("life")
         ended = subprocess.run(
             [sys.executable, str(ROOT / "tests" / "streams" / "chunk_walk.py"), json.dumps(plan)],
             capture_output=True,
             text=True,
             timeout=60,
             check=False,
-            cwd=ROOT,
+            cwd=folder,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
         )
         assert ended.returncode == 0, ended.stderr
+        assert list(folder.iterdir()) == [], "Faust left a folder where the process stood"
         said: dict[str, Any] = json.loads(ended.stdout)
         return Run(**said)
 
