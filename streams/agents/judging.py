@@ -5,7 +5,7 @@ nothing before it is unfinished, after the slates are in Redis. So a crash repea
 repetition invisible.
 
 A Redis that dies may lose what it acknowledged in its last second. So a slate is published twice: at once, and again after
-`JudgingLimits.settle_s`, which changes nothing where it still is, and brings it back where it was lost. Only then is its
+`JudgingLimits.settle_s`, which brings it back where it was lost, and changes nothing where it still is; only then is its
 request finished. Until then readers of a lost slate find an older one, or none; a Redis that forgets more than that keeps the
 older one until the user's next request.
 """
@@ -200,18 +200,24 @@ class JudgingWorker:
             if outcome == "accepted" and waiting.caused_ms >= 0:
                 self.observe_wait_s((published_ms - waiting.caused_ms) / 1000)
         if self._limits.settle_s > 0 and publications:
-            due_s = self._clock.monotonic() + self._limits.settle_s
-            self._settling.put_nowait(Settling(due_s, publications, batch))
+            self._settle(publications, batch)
         else:
             await self._finish_all(batch)
+
+    def _settle(self, publications: list[Publication], batch: list[Waiting]) -> None:
+        self._settling.put_nowait(Settling(self._clock.monotonic() + self._limits.settle_s, publications, batch))
 
     async def _settle_published(self) -> None:
         while not _cancelled():
             settling = await self._settling.get()
             await asyncio.sleep(max(0.0, settling.due_s - self._clock.monotonic()))
             outcomes = await self._publish(settling.publications)
-            self.counts["slates_restored"] += outcomes.count("accepted")
-            await self._finish_all(settling.batch)
+            restored = outcomes.count("accepted")
+            if restored:  # these may be lost as the first ones were
+                self.counts["slates_restored"] += restored
+                self._settle(settling.publications, settling.batch)
+            else:
+                await self._finish_all(settling.batch)
 
     async def _publish(self, publications: list[Publication]) -> list[PublishOutcome | RequestError]:
         return await retrying(lambda: self._slates.publish(publications), what="publish slates", on_retry=self._count_retry)

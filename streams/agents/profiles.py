@@ -69,7 +69,8 @@ class ProfilesWorker:
         self._numbers: dict[int, int] = {}
         self._acquired_s: dict[int, float] = {}
         self._rooted: dict[int, bool] = {}
-        self._saved: dict[int, deque[tuple[float, int]]] = {}
+        self._saved: dict[int, deque[tuple[float, int]]] = {}  # checkpoints that Redis may still lose: when, and which
+        self._durable: dict[int, int] = {}  # the last checkpoint that it cannot lose any more
         self._lost_since_s: dict[int, float] = {}
         self._last_checkpoint_s: dict[int, float] = {}
         self._last_chunk_s: dict[int, float] = {}
@@ -115,6 +116,7 @@ class ProfilesWorker:
         self._numbers[number] = found.number
         self._last_checkpoint_s[number] = self._last_chunk_s[number] = self._clock.monotonic()
         self._saved[number] = deque()
+        self._durable[number] = 0
         self._acquired_s[number] = acquired_s
         self._rooted[number] = found.next_offset is None  # nobody was before us
         logger.info("partition %d is ours: epoch %d, from offset %d", number, found.epoch, start)
@@ -267,7 +269,7 @@ class ProfilesWorker:
         await self._commit(offsets)  # step 7
         self.counts["checkpoints"] += 1
         max_users = max(1, self._limits.max_users // max(1, len(self.owned)))
-        self.counts["evicted"] += partition.evict(max_users, durable=self._durable(number))
+        self.counts["evicted"] += partition.evict(max_users, durable=self._durable[number])
 
     async def _try_checkpoint(self, partition: Partition) -> int:
         """One try.
@@ -294,15 +296,11 @@ class ProfilesWorker:
             message = f"right after the takeover of partition {number}: {error}"
             raise StoreError(message) from error
         self._rooted[number] |= begun_s - self._acquired_s[number] >= self._limits.durable_s
-        self._saved[number].append((self._clock.monotonic(), partition.checkpoints))
+        saved = self._saved[number]
+        saved.append((self._clock.monotonic(), partition.checkpoints))
+        while saved and saved[0][0] <= begun_s - self._limits.durable_s:  # this checkpoint found Redis in the same life
+            self._durable[number] = saved.popleft()[1]
         return next_offset
-
-    def _durable(self, number: int) -> int:
-        """The last of our checkpoints whose states Redis cannot lose any more."""
-        saved, latest_s = self._saved[number], self._clock.monotonic() - self._limits.durable_s
-        while len(saved) > 1 and saved[1][0] <= latest_s:
-            saved.popleft()
-        return saved[0][1] if saved and saved[0][0] <= latest_s else 0
 
     def _drop(self, number: int, error: SerenError) -> None:
         logger.warning("%s; dropped", error)

@@ -241,10 +241,12 @@ async def test_slate_that_redis_loses_before_it_settles_is_published_again(house
     async with serving(worker):
         await until(lambda: worker.counts["slates_accepted"] == 1)
         assert house.commits == []
-        assert await house.slates.forget("u", ["home"]) == 2
+        for restored in (1, 2):  # what was brought back may be lost as well
+            assert await house.slates.forget("u", ["home"]) == 2
+            await until(lambda count=restored: worker.counts["slates_restored"] == count)  # type: ignore[misc]
         await until(lambda: bool(house.commits))
     assert await house.offset_of("u") == 5
-    assert worker.counts["slates_restored"] == 1
+    assert house.commits == [{0: 1}]
     assert house.judge.batches == [[("u", 5)]]
 
 
