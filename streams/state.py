@@ -6,7 +6,7 @@ whatever still writes with an older one is refused.
 
 A profile's value is a fixed header, big-endian, then the profile's own bytes:
 
-    0  4  magic `SRNP`      4  2  version = 1      6  2  reserved = 0
+    0  4  magic `SRNP`      4  2  version = 1      6  2  0, or 1: claimed by its owner, without a state yet
     8  4  epoch u32        12  8  offset u64      20  4  partition u32      24  the profile
 
 Knows nothing about what a profile holds, nor when a checkpoint is due.
@@ -33,6 +33,10 @@ OFFSETS = 2**63  # Kafka's offsets are signed 64-bit integers
 # Timers per call of the script: a call of this size runs well below a millisecond, so it holds up nobody else's commands.
 TIMERS_PER_CALL = 500
 
+# A claim without a state outlives every checkpoint that its owner may be late with, and every zombie that sleeps for less.
+CLAIM_TTL_MS = 86_400_000
+
+_CLAIMED_ONLY = (1).to_bytes(2, "big")
 _HEADER = struct.Struct(">4sHHIQI")
 _CLAIM = struct.Struct(">IQI")
 
@@ -103,7 +107,8 @@ class ProfileStore:
 
         A state that was written for another partition (the topic was given more partitions) is handed over whatever its epoch;
         its stored offset starts again from 0, and the old partition's owner is refused from then on. The answer still names
-        the old partition, because its offset means nothing in the new one. Nothing is stored for an absent user.
+        the old partition, because its offset means nothing in the new one. For a user without a state the claim alone is
+        stored, so that a zombie cannot write one, either.
 
         Returns:
             One answer per user, in their order: the state as it was stored; None when there is none; `Fenced` when a newer
@@ -113,7 +118,9 @@ class ProfileStore:
             StoreUnavailable: Redis is away; claim again.
         """
         packed = _CLAIM.pack(_bounded("epoch", epoch, EPOCHS), 0, _bounded("partition", partition, PARTITIONS))
-        calls: list[tuple[Argument, ...]] = [(1, profile_key(self._tenant, user), epoch, partition, packed) for user in users]
+        calls: list[tuple[Argument, ...]] = [
+            (1, profile_key(self._tenant, user), epoch, partition, packed, CLAIM_TTL_MS) for user in users
+        ]
         return [_claimed(answer) for answer in await self._claim.run(self._client, calls)]
 
     async def write(self, states: Sequence[ProfileWrite], *, epoch: int, partition: int) -> list[bool]:
@@ -145,7 +152,7 @@ class ProfileStore:
         """
         with translating():
             value: Any = await self._client.get(profile_key(self._tenant, user_id))
-        return None if value is None else decode_profile_state(value)
+        return None if value is None or claims_only(value) else decode_profile_state(value)
 
     async def forget(self, user_id: str) -> bool:
         """Deletes one user's state; True when there was one. An owner that holds the user in memory may write it again."""
@@ -263,6 +270,11 @@ def encode_profile_state(state: ProfileState) -> bytes:
         _bounded("offset", state.offset, OFFSETS),
         _bounded("partition", state.partition, PARTITIONS),
     ) + bytes(state.profile)
+
+
+def claims_only(value: bytes) -> bool:
+    """Whether a stored value is an owner's claim of a user who has no state yet."""
+    return len(value) == _HEADER.size and value[:4] == PROFILE_MAGIC and value[6:8] == _CLAIMED_ONLY
 
 
 def decode_profile_state(value: bytes) -> ProfileState:

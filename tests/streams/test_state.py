@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from models.errors import DecodeError, StoreError, StoreUnavailable, UnknownVersion
 from streams.keys import profile_key
 from streams.state import (
+    CLAIM_TTL_MS,
     Checkpoint,
     Fenced,
     PartitionStore,
@@ -42,11 +43,20 @@ async def write(store: ProfileStore, offset: int, *, epoch: int, partition: int 
     return accepted
 
 
-async def test_claim_of_absent_user_is_none_and_stores_nothing(
+async def test_claim_of_absent_user_is_none_and_closes_the_user_to_older_epochs(
     profiles: ProfileStore, redis_client: redis.asyncio.Redis
 ) -> None:
-    assert await profiles.claim(["u", "v"], epoch=1, partition=0) == [None, None]
-    assert await redis_client.dbsize() == 0
+    for _ in range(2):
+        assert await profiles.claim(["u", "v"], epoch=2, partition=0) == [None, None]
+    assert await profiles.read("u") is None
+    assert 0 < await redis_client.pttl(profile_key("t", "u")) <= CLAIM_TTL_MS
+    assert not await write(profiles, 5, epoch=1)
+    assert await profiles.claim(["u"], epoch=1, partition=0) == [Fenced(2)]
+    assert await profiles.claim(["u"], epoch=3, partition=0) == [None]
+    assert not await write(profiles, 5, epoch=2)
+    assert await profiles.claim(["u"], epoch=1, partition=7) == [None]
+    assert await write(profiles, 0, epoch=1, partition=7)
+    assert await profiles.read("u") == ProfileState(1, 7, 0, b"p")
 
 
 async def test_claim_returns_the_state_as_written_in_order_of_users(profiles: ProfileStore) -> None:
