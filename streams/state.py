@@ -174,6 +174,7 @@ class PartitionStore:
         self._acquire = Script("acquire")
         self._write = Script("write_checkpoint")
         self._write_due = Script("write_due")
+        self._life = Script("life")
 
     async def acquire(self, partition: int, *, floor: int = 0) -> Checkpoint:
         """Takes the partition over with a new epoch, atomically.
@@ -197,6 +198,11 @@ class PartitionStore:
                 checkpoint_key(self._tenant, partition), ["epoch", "number", "next_offset", "watermark_ms", "next_attribute"]
             )
         return None if fields[0] is None else _checkpoint(*fields)
+
+    async def life(self, partition: int) -> str:
+        """Redis's life as it is now (`Checkpoint.life`)."""
+        [life] = await self._life.run(self._client, [(1, checkpoint_key(self._tenant, partition))])
+        return str(life.decode())
 
     async def write(
         self,

@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 
 from faust.types import TP
 
-from models.errors import SerenError, StoreError
+from models.errors import SerenError, StoreError, StoreUnavailable
 from streams import topics
 from streams.agents.clock import Clock
+from streams.agents.footing import Footing
 from streams.agents.limits import ProfilesLimits
 from streams.checkpoint import PartitionLost, Produce, StoreRestarted, admit, checkpoint, take_over
 from streams.partition import Knowledge, Partition, Rules
@@ -67,10 +68,7 @@ class ProfilesWorker:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._numbers: dict[int, int] = {}
-        self._acquired_s: dict[int, float] = {}
-        self._rooted: dict[int, bool] = {}
-        self._saved: dict[int, deque[tuple[float, int]]] = {}  # checkpoints that Redis may still lose: when, and which
-        self._durable: dict[int, int] = {}  # the last checkpoint that it cannot lose any more
+        self._footings: dict[int, Footing] = {}
         self._lost_since_s: dict[int, float] = {}
         self._last_checkpoint_s: dict[int, float] = {}
         self._last_chunk_s: dict[int, float] = {}
@@ -112,13 +110,15 @@ class ProfilesWorker:
         )
         partition.next_attribute, partition.life = found.next_attribute, found.life
         await take_over(number, partition, profiles=self._profiles, partitions=self._partitions)
+        if await self._partitions.life(number) != partition.life:
+            message = f"Redis has restarted while partition {number} was taken over"
+            raise StoreUnavailable(message)
         self.owned[number] = partition
         self._numbers[number] = found.number
         self._last_checkpoint_s[number] = self._last_chunk_s[number] = self._clock.monotonic()
-        self._saved[number] = deque()
-        self._durable[number] = 0
-        self._acquired_s[number] = acquired_s
-        self._rooted[number] = found.next_offset is None  # nobody was before us
+        self._footings[number] = Footing(
+            acquired_s=acquired_s, durable_s=self._limits.durable_s, first=found.next_offset is None
+        )
         logger.info("partition %d is ours: epoch %d, from offset %d", number, found.epoch, start)
         return partition
 
@@ -207,6 +207,22 @@ class ProfilesWorker:
             await retrying(
                 lambda: admit(partition, users, profiles=self._profiles), what="claim profiles", on_retry=self._count_retry
             )
+            if not self._footings[partition.number].rooted:
+                await self._check_roots(partition)
+
+    async def _check_roots(self, partition: Partition) -> None:
+        """Holds claimed states against our start: both must be of one life of Redis while it may still lose them.
+
+        Raises:
+            StoreError: a claimed state may lack events that lie before our start. This process must end before it applies more:
+                whoever takes over next starts where what survived ends.
+        """
+        life = await retrying(
+            partial(self._partitions.life, partition.number), what="look at Redis", on_retry=self._count_retry
+        )
+        if life != partition.life:
+            message = f"Redis has restarted right after the takeover of partition {partition.number}"
+            raise StoreError(message)
 
     # ------------------------------------------------------------------ time
 
@@ -269,16 +285,16 @@ class ProfilesWorker:
         await self._commit(offsets)  # step 7
         self.counts["checkpoints"] += 1
         max_users = max(1, self._limits.max_users // max(1, len(self.owned)))
-        self.counts["evicted"] += partition.evict(max_users, durable=self._durable[number])
+        self.counts["evicted"] += partition.evict(max_users, durable=self._footings[number].durable)
 
     async def _try_checkpoint(self, partition: Partition) -> int:
         """One try.
 
         Raises:
             StoreError: Redis has restarted so soon after the takeover that states of the owner before us may be lost, which we
-                cannot write again. This process must end: whoever takes over next starts where what survived ends.
+                cannot write again (see `_check_roots`).
         """
-        number, begun_s = partition.number, self._clock.monotonic()
+        number, footing, begun_s = partition.number, self._footings[partition.number], self._clock.monotonic()
         try:
             next_offset = await checkpoint(
                 partition,
@@ -290,16 +306,12 @@ class ProfilesWorker:
             )
         except StoreRestarted as error:
             self.counts["store_restarts"] += 1
-            self._saved[number].clear()
-            if self._rooted[number]:
+            footing.restarted()
+            if footing.rooted:
                 raise
-            message = f"right after the takeover of partition {number}: {error}"
+            message = f"Redis has restarted right after the takeover of partition {number}"
             raise StoreError(message) from error
-        self._rooted[number] |= begun_s - self._acquired_s[number] >= self._limits.durable_s
-        saved = self._saved[number]
-        saved.append((self._clock.monotonic(), partition.checkpoints))
-        while saved and saved[0][0] <= begun_s - self._limits.durable_s:  # this checkpoint found Redis in the same life
-            self._durable[number] = saved.popleft()[1]
+        footing.held(partition.checkpoints, begun_s=begun_s, ended_s=self._clock.monotonic())
         return next_offset
 
     def _drop(self, number: int, error: SerenError) -> None:

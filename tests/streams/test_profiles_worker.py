@@ -410,6 +410,7 @@ async def test_restart_right_after_a_takeover_ends_the_process_because_the_owner
     await forgetful.restart()
     with pytest.raises(StoreError, match="right after the takeover of partition 0"):
         await after.take(clicks(2, 4))
+    assert await house.events_of("u2") == 0, "a state that lacks events of before would never get them again"
     assert await house.marker(0) is None, "whoever comes next starts where what survived ends: at the beginning"
 
 
