@@ -214,8 +214,8 @@ class ProfilesWorker:
         """Holds claimed states against our start: both must be of one life of Redis while it may still lose them.
 
         Raises:
-            StoreError: a claimed state may lack events that lie before our start. This process must end before it applies more:
-                whoever takes over next starts where what survived ends.
+            StoreError: a claimed state may lack events that lie before our start. This process must end before it applies
+                more: whoever takes over next starts where what survived ends.
         """
         life = await retrying(
             partial(self._partitions.life, partition.number), what="look at Redis", on_retry=self._count_retry
