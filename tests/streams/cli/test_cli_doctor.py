@@ -74,8 +74,14 @@ def test_doctor_with_nothing_there_fails_quickly_and_shows_no_secret() -> None:
     assert "hush" not in ended.output
     assert "redis://user:***@127.0.0.1:1/0" in ended.stdout
     assert ended.stdout.count("what to do") >= 2
-    found = statuses(run("127.0.0.1:1", "http://no-redis", "--json"))
+    found = statuses(run("127.0.0.1:1", "redis://127.0.0.1:1/0", "--json"))
     assert (found["Redis"], found["Kafka"], found["checkpoints"]) == ("failed", "failed", "skipped")
+
+
+def test_doctor_with_a_url_that_is_none_of_redis_names_the_key() -> None:
+    ended = run("127.0.0.1:1", "http://no-redis", "--json")
+    assert isinstance(ended.exception, ConfigError)
+    assert "redis.url" in str(ended.exception)
 
 
 def test_doctor_with_a_key_that_nobody_knows_names_the_nearest() -> None:
