@@ -43,6 +43,10 @@ test-train: $(VENV)/.train ## Tests of training and of the torch engine (install
 itest: $(VENV)/.dev ## Tests against real Kafka and Redis, which `make up` starts
 	@$(PY) -m pytest -m "integration" tests/integration $(ARGS)
 
+.PHONY: chaos-sim
+chaos-sim: $(VENV)/.run ## 100,000 simulated worlds in which workers, Redis and the broker fail
+	@$(PY) -m streams.simulation --seeds 100000 $(ARGS)
+
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff, mypy, import-linter; changes nothing
 	@$(VENV)/bin/ruff check .

@@ -1,0 +1,163 @@
+"""What is held against a world: while it runs, that nothing visible goes back; at its end, that it is as the oracle says.
+
+Knows nothing about how the end was reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from faust.types import TP
+
+from models.entities import Request
+from models.errors import SerenError
+from models.profiles import decode, encode
+from streams import codec, topics
+from streams.checkpoint import unframe
+from streams.keys import profile_key, slate_key
+from streams.simulation.broker import Record
+from streams.simulation.keyspace import Keyspace, Write
+from streams.simulation.model import MODEL_ID, answer
+from streams.simulation.oracle import Buried, Truth, without_trigger
+from streams.simulation.workers import SURFACE, TENANT
+from streams.slates.packed import decode_slate
+from streams.slates.record import ReadSlate
+from streams.state import claims_only, decode_profile_state
+
+
+class Watcher:
+    """Looks at every write that Redis accepts.
+
+    Args:
+        failures: where to say what was wrong.
+    """
+
+    def __init__(self, failures: list[str]) -> None:
+        self.writes = 0
+        self.exact = True  # until Redis has lost writes: what was seen of them may be seen again
+        self._failures = failures
+
+    def see(self, write: Write) -> None:
+        """One write."""
+        self.writes += 1
+        if write.new is None or write.old is None or not write.key.startswith("seren:{"):
+            return
+        if write.key.endswith(":profile"):
+            self._see_profile(write)
+        elif write.key.endswith(f":slate:{SURFACE}"):
+            self._see_slate(write)
+
+    def _see_profile(self, write: Write) -> None:
+        old, new = decode_profile_state(write.old), decode_profile_state(write.new)
+        if new.epoch < old.epoch or (self.exact and new.offset < old.offset):
+            self._failures.append(
+                f"{write.at_s:.3f} s: {write.key} went back from ({old.epoch}, {old.offset}) to ({new.epoch}, {new.offset})"
+            )
+
+    def _see_slate(self, write: Write) -> None:
+        old, new = decode_slate(write.old), decode_slate(write.new)
+        back = (new.epoch, new.offset) <= (old.epoch, old.offset)
+        if back or (self.exact and new.offset < old.offset):
+            self._failures.append(
+                f"{write.at_s:.3f} s: {write.key} went back from ({old.epoch}, {old.offset}) to ({new.epoch}, {new.offset})"
+            )
+
+
+def check_end(
+    keyspace: Keyspace, logs: Mapping[TP, Iterable[Record]], truth: Truth, *, live: bool, partitions: int
+) -> list[str]:
+    """What is wrong with the end; nothing, if all is well."""
+    requests = [record for number in range(partitions) for record in logs.get(TP(topics.REQUESTS, number), ()) if record.value]
+    return [
+        *_check_profiles(keyspace, truth, live=live),
+        *_check_slates(keyspace, requests, truth, live=live),
+        *_check_labels(logs, truth, partitions),
+        *_check_letters(logs, requests, truth),
+    ]
+
+
+def _check_profiles(keyspace: Keyspace, truth: Truth, *, live: bool) -> Iterable[str]:
+    for user_id, expected in truth.profiles.items():
+        value = keyspace.get(profile_key(TENANT, user_id))
+        if value is None or claims_only(value):
+            yield f"profile of {user_id}: there is none"
+            continue
+        found = encode(unframe(decode_profile_state(value).profile)[1])
+        same = without_trigger(found) == without_trigger(expected) if live else found == expected
+        if not same:
+            yield f"profile of {user_id}: {_difference(found, expected)}"
+
+
+def _difference(found: bytes, expected: bytes) -> str:
+    one, other = decode(found), decode(expected)
+    parts = []
+    for name in ("events", "offset", "attributes", "attributes_offset", "asked_ms", "pending"):
+        if getattr(one, name) != getattr(other, name):
+            parts.append(f"{name} {getattr(one, name)!r} should be {getattr(other, name)!r}")
+    return ", ".join(parts) or "other bytes"
+
+
+def _check_slates(keyspace: Keyspace, records: Iterable[Record], truth: Truth, *, live: bool) -> Iterable[str]:
+    newest: dict[str, Request] = {}
+    for record in records:
+        try:
+            request = codec.decode_request(record.value or b"")
+        except SerenError:
+            continue
+        other = newest.get(request.user_id)
+        if other is None or (other.epoch, other.offset) < (request.epoch, request.offset):
+            newest[request.user_id] = request
+    for user_id, request in sorted(newest.items()):
+        value = keyspace.get(slate_key(TENANT, user_id, SURFACE))
+        slate = None if value is None else decode_slate(value)
+        yield from _check_slate(user_id, slate, request, fenced=True)
+        if not live and user_id in truth.newest:
+            yield from _check_slate(user_id, slate, truth.newest[user_id], fenced=False)
+    if not live:
+        for user_id in sorted(truth.newest.keys() - newest.keys()):
+            yield f"request of {user_id}: there is none"
+
+
+def _check_slate(user_id: str, slate: ReadSlate | None, request: Request, *, fenced: bool) -> Iterable[str]:
+    [expected] = answer([request])
+    if isinstance(expected, SerenError):
+        return
+    if slate is None:
+        yield f"slate of {user_id}: there is none"
+        return
+    found = (slate.offset, slate.watermark_ms, slate.model_id, [item.item_id for item in slate.items])
+    wanted = (request.offset, request.as_of_ms, MODEL_ID, [item.item_id for item in expected.items])
+    if found != wanted:
+        yield f"slate of {user_id}: {found} should be {wanted}"
+    if fenced and slate.epoch != request.epoch:
+        yield f"slate of {user_id}: epoch {slate.epoch} should be {request.epoch}"
+
+
+def _check_labels(logs: Mapping[TP, Iterable[Record]], truth: Truth, partitions: int) -> Iterable[str]:
+    found = {
+        codec.decode_label(record.value or b"").event_id
+        for number in range(partitions)
+        for record in logs.get(TP(topics.LABELS, number), ())
+    }
+    if found != truth.labels:
+        yield f"labels: {sorted(truth.labels - found)} are missing, {sorted(found - truth.labels)} are invented"
+
+
+def _check_letters(logs: Mapping[TP, Iterable[Record]], requests: Iterable[Record], truth: Truth) -> Iterable[str]:
+    found = set()
+    for record in logs.get(TP(topics.DEAD_LETTERS, 0), ()):
+        header = {name: value.decode() for name, value in record.headers}
+        place = (header["topic"], int(header["partition"]), int(header["offset"]))
+        found.add(Buried(*place, header["error"], header["reason"]))
+    for missing in sorted(truth.buried - found):
+        yield f"dead letters: {missing} is missing"
+    places = {one[:3] for one in found}
+    for record in requests:
+        try:
+            codec.decode_request(record.value or b"")
+        except SerenError:
+            if (record.topic, record.partition, record.offset) not in places:
+                yield f"dead letters: the request at {record.partition}/{record.offset} is missing"
+    invented = {one for one in found if one.topic != topics.REQUESTS} - truth.buried
+    if invented:
+        yield f"dead letters: {sorted(invented)} are invented"
