@@ -60,11 +60,29 @@ class ChunkConsumer(driver.Consumer):
         generation = self.app.consumer_generation_id
         # A fetch does not see that a partition is wanted again before it ends, and the other partitions may have nothing.
         timeout_s = _HELD_BACK_S if self._buffered_partitions - active else _FETCH_S
-        for tp, records in (await self._getmany(active_partitions=set(active), timeout=timeout_s)).items():
+        fetched = dict(await self._getmany(active_partitions=set(active), timeout=timeout_s))
+        while fetched:
             if not self.flow_active or self.app.consumer_generation_id != generation:
-                return  # a rebalance began: whoever gets the partition reads these records again
-            chunk = Chunk(tp.topic, tp.partition, records, self.highwater(tp) or 0)
+                await self._give_back(fetched)
+                return
+            tp = next(iter(fetched))
+            chunk = Chunk(tp.topic, tp.partition, fetched.pop(tp), self.highwater(tp) or 0)
             await self.wait_first(self.callback(self._to_chunk_message(tp, chunk)), self.suspend_flow.wait())
+
+    async def _give_back(self, fetched: Mapping[TP, list[ConsumerRecord]]) -> None:
+        """Lets records of a fetch that outlasted a rebalance be fetched again, by whoever has their partitions now.
+
+        An assignment forgets all positions, so what was fetched before it comes again by itself. What was fetched after it,
+        by a call that began before, was fetched for good: there the position is just behind the records.
+        """
+        consumer = self._thread._ensure_consumer()  # noqa: SLF001  # what Faust's own methods do
+
+        async def back() -> None:
+            for tp, records in fetched.items():
+                if tp in consumer.assignment() and await consumer.position(tp) == records[-1].offset + 1:
+                    consumer.seek(tp, records[0].offset)
+
+        await self._thread.call_thread(back)
 
     def _to_chunk_message(self, tp: TP, chunk: Chunk) -> Any:
         message: Any = self._to_message(tp, chunk.records[-1])

@@ -22,13 +22,21 @@ WAIT_S = 40.0  # for a group of the embedded broker to form and the records to c
 
 
 class WatchedConsumer(ChunkConsumer):
-    """Notes, for each fetch, whether a partition was held back and how long the fetch may wait."""
+    """Notes, for each fetch, whether a partition was held back and how long the fetch may wait.
+
+    During the first fetches that bring records, the group's generation changes: as when a fetch outlasts a rebalance.
+    """
 
     fetches: list[tuple[bool, float]]
+    outlasting = 3
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109  # Faust's name
         self.fetches.append((set(active_partitions or ()) != self.assignment(), timeout))
-        return await super()._getmany(active_partitions, timeout)
+        records = await super()._getmany(active_partitions, timeout)
+        if records and self.outlasting:
+            self.outlasting -= 1
+            self.app.consumer_generation_id += 1
+        return records
 
 
 class Transport(ChunkTransport):

@@ -197,6 +197,7 @@ def second(run: Callable[..., Run], first: Run) -> Run:
 
 
 def test_chunks_bring_every_record_once_and_in_order(first: Run) -> None:
+    """Also those of a fetch that outlasted a rebalance; the plan has three of them."""
     for number, count in COUNTS.items():
         values = [value for partition, _, texts, _ in first.chunks if partition == number for value in texts]
         assert values == [f"{number}/{offset}" for offset in range(count)]
