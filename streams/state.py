@@ -69,7 +69,7 @@ class Checkpoint(NamedTuple):
     """What a partition's owner starts from. `number` is 0 and `next_offset` None before the first checkpoint.
 
     `next_attribute` is where the attributes of the partition's users go on. `life` is Redis's when the partition was acquired:
-    a server that starts again, or a replica that takes over, has another one.
+    a server that starts again, or a replica that takes over, has another one; empty where a server tells none.
     """
 
     epoch: int

@@ -17,7 +17,7 @@ class Footing:
     Args:
         acquired_s: when the partition was acquired, by the monotonic clock.
         durable_s: what was acknowledged is on disk after this, if Redis is still in the same life.
-        first: nobody had the partition before.
+        first: we start at the beginning, so our start rests on nothing.
 
     Attributes:
         rooted: the states that our start rests on cannot be lost any more. Until then, a restart may take them back behind it.

@@ -117,7 +117,7 @@ class ProfilesWorker:
         self._numbers[number] = found.number
         self._last_checkpoint_s[number] = self._last_chunk_s[number] = self._clock.monotonic()
         self._footings[number] = Footing(
-            acquired_s=acquired_s, durable_s=self._limits.durable_s, first=found.next_offset is None
+            acquired_s=acquired_s, durable_s=self._limits.durable_s, first=not found.next_offset and not found.next_attribute
         )
         logger.info("partition %d is ours: epoch %d, from offset %d", number, found.epoch, start)
         return partition

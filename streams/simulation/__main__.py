@@ -39,9 +39,9 @@ def _one(seed: int) -> int:
     logging.getLogger("streams").setLevel(logging.INFO)
     outcome = simulate(seed)
     counts = ", ".join(f"{name} {count}" for name, count in sorted(outcome.counts.items()))
-    print(f"seed {seed}: {counts}\nseed {seed}: {outcome.lasted_s:.1f} s of its time; digest {outcome.digest}")
+    click.echo(f"seed {seed}: {counts}\nseed {seed}: {outcome.lasted_s:.1f} s of its time; digest {outcome.digest}")
     for failure in outcome.failures:
-        print(f"seed {seed}: {failure}")
+        click.echo(f"seed {seed}: {failure}")
     return _end(int(outcome.passed), int(not outcome.passed))
 
 
@@ -71,8 +71,8 @@ def _many(first: int, count: int, jobs: int) -> int:
                     _tell(outcome, len(failed))
             progress.update(task, advance=len(outcomes), failed=len(failed))
     seconds = time.monotonic() - started_s
-    print(", ".join(f"{name} {number:,}" for name, number in sorted(counts.items())))
-    print(f"{count:,} worlds in {seconds:.0f} s, {count / seconds:.0f} a second on {jobs} processes")
+    click.echo(", ".join(f"{name} {number:,}" for name, number in sorted(counts.items())))
+    click.echo(f"{count:,} worlds in {seconds:.0f} s, {count / seconds:.0f} a second on {jobs} processes")
     return _end(count - len(failed), len(failed))
 
 
@@ -92,11 +92,11 @@ def _simulate_all(seeds: Iterable[int]) -> list[Outcome]:
 
 def _tell(outcome: Outcome, number: int) -> None:
     if number <= _SHOWN:
-        print(f"seed {outcome.seed}: {outcome.failures[0]}; again: python -m streams.simulation --seed {outcome.seed}")
+        click.echo(f"seed {outcome.seed}: {outcome.failures[0]}; again: python -m streams.simulation --seed {outcome.seed}")
 
 
 def _end(passed: int, failed: int) -> int:
-    print(f"{passed} passed, {failed} failed")
+    click.echo(f"{passed} passed, {failed} failed")
     return int(failed > 0)
 
 
