@@ -6,11 +6,12 @@ import asyncio
 import signal
 import tempfile
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import Any, TypeVar
 
 import click
 import msgspec
@@ -38,6 +39,8 @@ from streams.summary_table import print_summary
 
 _USERS_ON_PAGE = 12
 _ROWS = 8  # of them in the table
+_INSIST_S = 3.0  # what ends has this long to say farewell
+_T = TypeVar("_T")
 _WORKERS = click.IntRange(1, topics.USER_PARTITIONS)  # one more would have no partition
 
 
@@ -96,8 +99,8 @@ def demo(
         _introduce(console, log, servers, days)
         config = write_config(folder, servers, start_ms=log.about.last_ts_ms - int(days * DAY_MS))
         with _progress(console) as show:
-            walked = asyncio.run(walk(log, servers, options, config, show.moment))
-        run, users = asyncio.run(_report(log, servers, walked, config, workers + judging_workers))
+            walked = asyncio.run(_interruptible(walk(log, servers, options, config, show.moment)))
+        run, users = asyncio.run(_interruptible(_report(log, servers, walked, config, workers + judging_workers)))
     run = msgspec.structs.replace(run, html_path=str(page_path.resolve()))
     catalogue = Catalogue(codec.decode_item(line) for _, line in log.items())
     items = cards(users, catalogue)
@@ -108,6 +111,21 @@ def demo(
         print_summary(console, run, rows(users, items, _ROWS))
     if show_page:
         webbrowser.open(page_path.resolve().as_uri())
+
+
+async def _interruptible(work: Coroutine[Any, Any, _T]) -> _T:
+    """The work's result; Ctrl-C ends it for certain.
+
+    Python 3.11's asyncio.wait_for, with which redis-py sends, may swallow the one cancellation that Ctrl-C is.
+    """
+    working = asyncio.create_task(work)
+    try:
+        await asyncio.wait([working])
+    finally:
+        while not working.done():
+            working.cancel()
+            await asyncio.wait([working], timeout=_INSIST_S)
+    return await working
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

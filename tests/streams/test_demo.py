@@ -134,7 +134,7 @@ def one_run(tmp_path_factory: pytest.TempPathFactory, small_log: RecordedLog) ->
     """A demo that was let alone, to its end."""
     folder = tmp_path_factory.mktemp("demo")
     process = subprocess.Popen(
-        [sys.executable, "-m", "streams", "demo", "--log", str(small_log.folder), "--days", "30", "--json", "--keep", "kept"],
+        [sys.executable, "-m", "streams", "demo", "--log", str(small_log.folder), "--days", "8", "--json", "--keep", "kept"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
