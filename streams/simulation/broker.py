@@ -19,6 +19,7 @@ from streams.simulation.loop import SERVERS, START_S, VirtualLoop
 
 REBALANCE_S = 10.0  # a member that has not joined by then is put out
 _GAP = 0.03  # share of appends after which an offset is left out, as a transaction's marker does
+_LATE_S = 12.0  # a producer may deliver this late: when others own the partition, and have asked again
 _AWAY_S = 1.0  # a producer gives up after this and tells its caller
 
 
@@ -120,7 +121,8 @@ class Broker:
             else:
                 acknowledged.set_result(None)
 
-        self._loop.call_later(chance.latency_s(), arrive, context=SERVERS)
+        late_s = chance.dice.uniform(0.0, _LATE_S) if chance.happens(failures.slow / 4) else 0.0
+        self._loop.call_later(chance.latency_s() + late_s, arrive, context=SERVERS)
         await acknowledged
 
 
