@@ -145,6 +145,8 @@ def _new_app(settings: Settings, name: str) -> ChunkApp:
         stream_wait_empty=False,
         broker_max_poll_records=_RECORDS_PER_CHUNK,
         consumer_auto_offset_reset="earliest",
+        broker_session_timeout=settings.kafka.session_timeout_s,
+        broker_heartbeat_interval=settings.kafka.heartbeat_s,
         consumer_group_instance_id=settings.kafka.instance_id or None,
         producer_linger=0.005,
         producer_acks=-1,

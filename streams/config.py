@@ -32,6 +32,8 @@ PREFIX = "SEREN_"
 
 # key -> the least and the most that makes sense; every other number is at least 0
 _BOUNDS: dict[str, tuple[float, float]] = {
+    "kafka.session_timeout_s": (1, 90),  # Faust's timeout of one request; it refuses a longer session
+    "kafka.heartbeat_s": (0.1, 30),
     "rules.profile.window.visit_days": (1, 14),
     "rules.profile.short_term.half_life_days": (0.01, 3650),
     "profiles.checkpoint_events": (1, 10_000_000),
@@ -55,6 +57,10 @@ class KafkaSettings:
     bootstrap: str = "127.0.0.1:9092"
     manage_topics: bool = True  # False where topics cannot be made by clients (the embedded broker)
     instance_id: str = ""  # static membership: a name that survives a restart of this worker; empty: none
+    # A worker that died or hangs is put out of its group after this, and the others get its partitions. Less notices sooner,
+    # and puts out a worker whose machine only paused; the brokers' group.min.session.timeout.ms (6 s) is the least they grant.
+    session_timeout_s: float = 60.0
+    heartbeat_s: float = 3.0  # at most a third of the session timeout, so that two may be lost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,11 +139,28 @@ def check(settings: Settings) -> None:
         if not least <= found[key] <= most:
             message = f"configuration: {key} = {found[key]} must be in {least}..{most}"
             raise ConfigError(message)
+    _check_timeouts(settings.kafka, settings.profiles)
     try:
         parse_url(settings.redis.url)  # type: ignore[no-untyped-call]
     except ValueError as error:
         message = f"configuration: redis.url = {mask(settings.redis.url)!r}: {error}"
         raise ConfigError(message) from error
+
+
+def _check_timeouts(kafka: KafkaSettings, profiles: ProfilesLimits) -> None:
+    """A member has three heartbeats in a session, and a lost partition is waited for until a dead member was put out."""
+    if kafka.heartbeat_s * 3 > kafka.session_timeout_s:
+        message = (
+            f"configuration: kafka.heartbeat_s = {kafka.heartbeat_s} must be at most a third of kafka.session_timeout_s = "
+            f"{kafka.session_timeout_s}"
+        )
+        raise ConfigError(message)
+    if profiles.lost_s <= kafka.session_timeout_s:
+        message = (
+            f"configuration: profiles.lost_s = {profiles.lost_s} must be more than kafka.session_timeout_s = "
+            f"{kafka.session_timeout_s}"
+        )
+        raise ConfigError(message)
 
 
 def _check_number(key: str, value: Any) -> None:

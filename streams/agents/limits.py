@@ -21,7 +21,7 @@ class ProfilesLimits:
     # disk is slow; the third is for clocks.
     durable_s: float = 3.0
     # A partition that somebody took without a rebalance is nobody's when that somebody died: the process ends after this, and
-    # its partitions are assigned anew. Longer than the session timeout (60 s), within which a rebalance would have come.
+    # its partitions are assigned anew. Longer than `kafka.session_timeout_s` (60 s), within which a rebalance would have come.
     lost_s: float = 90.0
 
 

@@ -58,7 +58,8 @@ def another(key: str) -> tuple[Any, str, str]:
     if value is None or isinstance(value, int):  # one less keeps within every budget
         number = 7 if value is None else max(1, value - 1) if value != 1 else 2
         return number, str(number), str(number)
-    return value * 0.5 + 0.125, str(value * 0.5 + 0.125), str(value * 0.5 + 0.125)
+    number = value * 0.75 + 0.0625  # profiles.lost_s stays above kafka.session_timeout_s
+    return number, str(number), str(number)
 
 
 # ---- what wins
@@ -185,6 +186,24 @@ def test_bound_holds_its_ends_and_refuses_what_is_beyond(key: str, least: float,
         number = round(outside) if isinstance(value_of(key), int) else outside
         with pytest.raises(ConfigError, match=key.rpartition(".")[2]):
             load_settings(None, {variable(key): str(number)})
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"SEREN_KAFKA_SESSION_TIMEOUT_S": "6", "SEREN_KAFKA_HEARTBEAT_S": "2.1"}, "kafka.heartbeat_s = 2.1 .* = 6.0"),
+        ({"SEREN_PROFILES_LOST_S": "60"}, "profiles.lost_s = 60.0 must be more than kafka.session_timeout_s = 60.0"),
+        ({"SEREN_KAFKA_SESSION_TIMEOUT_S": "91"}, r"kafka.session_timeout_s = 91.0 must be in 1\.\.90"),
+    ],
+)
+def test_timeouts_that_contradict_each_other_are_refused(variables: dict[str, str], named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        load_settings(None, variables)
+
+
+def test_shortest_session_with_a_third_of_it_for_a_heartbeat_is_accepted() -> None:
+    found = load_settings(None, {"SEREN_KAFKA_SESSION_TIMEOUT_S": "6", "SEREN_KAFKA_HEARTBEAT_S": "2"})
+    assert (found.kafka.session_timeout_s, found.kafka.heartbeat_s) == (6.0, 2.0)
 
 
 @pytest.mark.parametrize("key", [key for key in DEFAULTS if isinstance(value_of(key), float)])
