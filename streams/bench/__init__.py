@@ -3,6 +3,8 @@
     machine.py    where it was measured
     figures.py    a number with what it measured, its n and its runs
     workload.py   the shipped log, decoded and routed beforehand
+    amplified.py  the shipped log as millions of events of 100,000 users
+    loading.py    topics of a real Kafka, filled beforehand
     profiles.py   the profile update alone, the engine without servers, bytes of profiles
     stores.py     the engine with a real Redis, publishing and reading slates
     workers.py    a worker process behind the embedded broker
