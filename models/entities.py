@@ -209,8 +209,11 @@ class Filtered(Struct, frozen=True):
     rule: str
 
 
-class Trace(Struct, frozen=True, kw_only=True):
-    """Why a slate is what it is: everything between the request and the places, for `seren why` and the page."""
+class Trace(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a slate is what it is: everything between the request and the places, for `seren why` and the page.
+
+    `trace_id` is that of the distributed trace behind it (W3C: 32 hexadecimal digits), where the events carried one.
+    """
 
     user_id: str
     surface: str
@@ -222,6 +225,7 @@ class Trace(Struct, frozen=True, kw_only=True):
     candidates: tuple[Candidate, ...]
     filtered: tuple[Filtered, ...]
     kept: tuple[ScoredItem, ...]
+    trace_id: str = ""
 
 
 class SerendipityLabel(Struct, frozen=True, kw_only=True):

@@ -27,13 +27,15 @@ from typing import Protocol
 from models.errors import DecodeError, SerenError, StoreUnavailable
 from models.profiles import Profile, decode, encode
 from streams import codec, topics
-from streams.partition import DeadLetter, Partition
+from streams.partition import NO_CONTEXTS, DeadLetter, Partition
 from streams.state import PartitionStore, ProfileState, ProfileStore, ProfileWrite, Restarted
+from streams.tracing import Contexts, headers_of, pack_contexts, unpack_contexts
 
 ATTEMPT_HEADER = "seren-attempt"
 CAUSED_HEADER = "seren-caused-ms"
 _LETTER_BYTES = 65_536  # a dead letter keeps at most this much of the key and of the value
 _FRAME = struct.Struct("<I")
+_TRACED = 1 << 31  # in the frame: trace contexts come before the request; a request has at most 2^18 bytes
 
 
 class PartitionLost(SerenError):
@@ -81,7 +83,7 @@ async def admit(partition: Partition, users: Sequence[str], *, profiles: Profile
                 # The topic has more partitions now, and the claim (or one before, from which nothing was written yet) has set
                 # the stored offset to 0: the profile's own offsets mean nothing in this partition.
                 profile.offset = profile.attributes_offset = -1
-            partition.admit(user_id, profile, request)
+            partition.admit(user_id, profile, request, contexts_in(answer.profile))
         elif isinstance(answer, DecodeError):
             raise answer
         else:
@@ -116,7 +118,15 @@ async def checkpoint(
     # Step 1
     await asyncio.gather(*(bury(produce, letter) for letter in snapshot.dead_letters))
     await asyncio.gather(
-        *(produce(topics.LABELS, key=label.user_id.encode(), value=codec.encode(label)) for label in snapshot.labels)
+        *(
+            produce(
+                topics.LABELS,
+                key=label.user_id.encode(),
+                value=codec.encode(label),
+                headers=headers_of(partition.label_contexts.get(label.offset, b"")),
+            )
+            for label in snapshot.labels
+        )
     )
     # Step 2
     if due_ms and not await partitions.write_due(partition.number, epoch=partition.epoch, due_ms=due_ms):
@@ -159,7 +169,10 @@ async def _send_requests(partition: Partition, produce: Produce) -> None:
                 topics.REQUESTS,
                 key=user_id.encode(),
                 value=resident.request,
-                headers=[(CAUSED_HEADER, str(resident.caused_ms).encode())],
+                headers=[
+                    (CAUSED_HEADER, str(resident.caused_ms).encode()),
+                    *headers_of(resident.contexts.request),
+                ],
             )
             for user_id, resident in unsent
         )
@@ -177,6 +190,7 @@ async def bury(produce: Produce, letter: DeadLetter) -> None:
         ("error", letter.error.encode()),
         ("reason", letter.reason.encode(errors="replace")[:1024]),
         (ATTEMPT_HEADER, b"1"),
+        *headers_of(letter.context),
     ]
     key, value = (part[:_LETTER_BYTES] if part is not None else None for part in (letter.key, letter.value))
     await produce(topics.DEAD_LETTERS, key=key, value=value, headers=headers)
@@ -184,11 +198,14 @@ async def bury(produce: Produce, letter: DeadLetter) -> None:
 
 def _write(partition: Partition, user_id: str, ttl_ms: int) -> ProfileWrite:
     resident = partition.residents[user_id]
-    return ProfileWrite(user_id, max(resident.profile.offset, 0), frame(resident.request, resident.profile), ttl_ms)
+    state = frame(resident.request, resident.profile, resident.contexts)
+    return ProfileWrite(user_id, max(resident.profile.offset, 0), state, ttl_ms)
 
 
-def frame(request: bytes, profile: Profile) -> bytes:
-    """What is stored for a user: the unsent request's length, the request, the profile."""
+def frame(request: bytes, profile: Profile, contexts: Contexts = NO_CONTEXTS) -> bytes:
+    """What is stored for a user: the unsent request's length, trace contexts if there are any, the request, the profile."""
+    if any(contexts):
+        return _FRAME.pack(len(request) | _TRACED) + pack_contexts(contexts) + request + encode(profile)
     return _FRAME.pack(len(request)) + request + encode(profile)
 
 
@@ -197,8 +214,16 @@ def unframe(data: bytes) -> tuple[bytes, Profile]:
     if len(data) < _FRAME.size:
         message = f"profile state of {len(data)} bytes has no frame"
         raise DecodeError(message)
-    end = _FRAME.size + _FRAME.unpack_from(data)[0]
-    return data[_FRAME.size : end], decode(data[end:])
+    [length], start = _FRAME.unpack_from(data), _FRAME.size
+    if length & _TRACED:
+        length, start = length ^ _TRACED, start + unpack_contexts(data[start:])[1]
+    return data[start : start + length], decode(data[start + length :])
+
+
+def contexts_in(data: bytes) -> Contexts:
+    """The trace contexts in a stored value that `unframe` could read."""
+    is_traced = _FRAME.unpack_from(data)[0] & _TRACED
+    return unpack_contexts(data[_FRAME.size :])[0] if is_traced else NO_CONTEXTS
 
 
 def _lost(partition: Partition, what: str) -> PartitionLost:

@@ -33,9 +33,11 @@ from models.profiles.window import days_before, seen
 from models.serendipity import Flags
 from models.trigger import TriggerPolicy
 from streams import codec, topics
+from streams.tracing import Contexts, context_of
 
 _LAST_MS = 2**54  # twice the newest time that an event can have: a replay's end lies a day after its last event
 _MILLIS_DIGITS = 17  # of that number
+NO_CONTEXTS = Contexts()
 UNSENT_DUE_MS = 0  # timer of a user whose request is stored but perhaps not on its topic yet
 
 
@@ -59,6 +61,7 @@ class DeadLetter(NamedTuple):
     reason: str
     key: bytes | None
     value: bytes | None
+    context: bytes = b""  # of its trace
 
 
 class Decoded(NamedTuple):
@@ -75,14 +78,16 @@ class Resident:
 
     `request` is a fired request that is not yet known to be on its topic; `caused_ms` is the broker's clock at the record that
     fired it (-1: unknown, the request was taken over), for measuring how long an event takes to become a slate. `saved` is the
-    count of the checkpoint that wrote the user last (0: none of this owner's).
+    count of the checkpoint that wrote the user last (0: none of this owner's). `contexts` are of the traces behind the
+    request and behind the pending trigger (`streams.tracing`).
     """
 
-    __slots__ = ("caused_ms", "day", "digest", "profile", "request", "saved", "touched")
+    __slots__ = ("caused_ms", "contexts", "day", "digest", "profile", "request", "saved", "touched")
 
-    def __init__(self, profile: Profile, request: bytes = b"") -> None:
+    def __init__(self, profile: Profile, request: bytes = b"", contexts: Contexts = NO_CONTEXTS) -> None:
         self.profile = profile
         self.request = request
+        self.contexts = contexts
         self.caused_ms = -1
         self.touched = 0
         self.saved = 0
@@ -175,6 +180,8 @@ class Partition:
         self.counts: Counter[str] = Counter() if counts is None else counts
         self.dead_letters: list[DeadLetter] = []
         self.labels: list[SerendipityLabel] = []
+        self.label_contexts: dict[int, bytes] = {}  # of the labels' events, by offset
+        self._contexts: dict[int, bytes] = {}  # of the batch in hand, by offset
         self._timers: list[tuple[int, str]] = []
         self._batches = 0
         self._knowledge = knowledge
@@ -193,6 +200,8 @@ class Partition:
             next_offset = record.offset + 1
             try:
                 batch.append(self._decode_one(record))
+                if record.headers:
+                    self._note_context(record)
             except DecodeError as error:
                 self._bury(topics.EVENTS, record, error)
                 batch.append(Decoded(record.offset, None, 0, record.timestamp))
@@ -206,10 +215,16 @@ class Partition:
         _check_key(record, event.user_id)
         return Decoded(record.offset, event, event.ts_ms, record.timestamp)
 
+    def _note_context(self, record: Record) -> None:
+        context = context_of(record.headers)
+        if context:
+            self._contexts[record.offset] = context
+
     def _bury(self, topic: str, record: Record, error: DecodeError) -> None:
         self.counts[f"dead_letters_{type(error).__name__}"] += 1
+        context = context_of(record.headers)
         self.dead_letters.append(
-            DeadLetter(topic, self.number, record.offset, type(error).__name__, str(error), record.key, record.value)
+            DeadLetter(topic, self.number, record.offset, type(error).__name__, str(error), record.key, record.value, context)
         )
 
     def missing(self, user_ids: Iterable[str]) -> list[str]:
@@ -217,9 +232,9 @@ class Partition:
         residents = self.residents
         return list({user_id: None for user_id in user_ids if user_id not in residents})
 
-    def admit(self, user_id: str, profile: Profile, request: bytes = b"") -> None:
+    def admit(self, user_id: str, profile: Profile, request: bytes = b"", contexts: Contexts = NO_CONTEXTS) -> None:
         """Takes a user's stored (or new) profile into memory, with the request that its owner may not have sent."""
-        resident = Resident(profile, request)
+        resident = Resident(profile, request, contexts)
         resident.touched = self._batches
         self.residents[user_id] = resident
         if request:
@@ -246,6 +261,7 @@ class Partition:
                 self.counts["duplicates"] += 1
             else:
                 self._apply_one(resident, event, offset)
+        self._contexts.clear()
 
     def _apply_one(self, resident: Resident, event: Event, offset: int) -> None:
         profile, knowledge = resident.profile, self._knowledge
@@ -265,6 +281,8 @@ class Partition:
         trigger.consider(profile, event, self._rules.trigger)
         if profile.pending is not None and not had_timer:
             heappush(self._timers, (trigger.due_ms(profile, self._rules.trigger) or 0, event.user_id))
+        if offset in self._contexts and profile.pending is not None:
+            resident.contexts = resident.contexts._replace(pending=self._contexts[offset])
         self.dirty.add(event.user_id)
         self.counts["events"] += 1
 
@@ -283,6 +301,8 @@ class Partition:
         if item is None:
             return
         self.counts["labels"] += 1
+        if offset in self._contexts:
+            self.label_contexts[offset] = self._contexts[offset]
         self.labels.append(
             SerendipityLabel(
                 event_id=event.event_id,
@@ -340,6 +360,8 @@ class Partition:
         )
         self.counts["requests_superseded"] += bool(resident.request)  # the newest wins, before it is sent as well as after
         resident.request = codec.encode(request)
+        if resident.contexts is not NO_CONTEXTS:
+            resident.contexts = Contexts(request=resident.contexts.pending)
         self.unsent.add(user_id)
         self.dirty.add(user_id)
         self.counts[f"requests_{reason}"] += 1
@@ -406,6 +428,7 @@ class Partition:
         self.dirty.difference_update(snapshot.users)
         del self.dead_letters[: len(snapshot.dead_letters)]
         del self.labels[: len(snapshot.labels)]
+        self.label_contexts.clear()
 
     def restore(self, life: str) -> None:
         """Redis is in a new life and may have lost what we wrote last: the next checkpoint writes all of memory again."""
@@ -414,7 +437,10 @@ class Partition:
 
     def sent(self, user_id: str) -> None:
         """The user's request is on its topic: the next checkpoint takes it out of the state, and its timer off."""
-        self.residents[user_id].request = b""
+        resident = self.residents[user_id]
+        resident.request = b""
+        if resident.contexts is not NO_CONTEXTS:
+            resident.contexts = resident.contexts._replace(request=b"")
         self.unsent.discard(user_id)
         self.dirty.add(user_id)
 

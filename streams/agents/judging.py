@@ -19,6 +19,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 from faust.types import TP
 
 from models.entities import Request, Slate
@@ -32,6 +33,7 @@ from streams.ledger import OffsetLedger
 from streams.partition import DeadLetter
 from streams.retry import retrying
 from streams.store import Publication, PublishOutcome, SlateStore
+from streams.tracing import context_of, trace_id_of
 from streams.transport import Chunk
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ class Waiting(NamedTuple):
     partition: int
     offset: int
     caused_ms: int
+    context: bytes = b""  # of the trace that it belongs to
 
 
 class Settling(NamedTuple):
@@ -137,7 +140,8 @@ class JudgingWorker:
                 await self._changed.wait_for(lambda: len(self._waiting) < self._limits.max_waiting)
                 if self._ledgers.get(chunk.partition) is not ledger:
                     return
-                self._put(Waiting(request, chunk.partition, record.offset, _caused_ms(record.headers)))
+                caused_ms, context = _caused_ms(record.headers), context_of(record.headers)
+                self._put(Waiting(request, chunk.partition, record.offset, caused_ms, context))
                 self._changed.notify_all()
 
     def _put(self, waiting: Waiting) -> None:
@@ -157,7 +161,14 @@ class JudgingWorker:
     async def _bury(self, record: Any, error: SerenError) -> None:
         self.counts[f"dead_letters_{type(error).__name__}"] += 1
         letter = DeadLetter(
-            topics.REQUESTS, record.partition, record.offset, type(error).__name__, str(error), record.key, record.value
+            topics.REQUESTS,
+            record.partition,
+            record.offset,
+            type(error).__name__,
+            str(error),
+            record.key,
+            record.value,
+            context_of(record.headers),
         )
         await retrying(lambda: bury(self._produce, letter), what="bury a request", on_retry=self._count_retry)
 
@@ -189,7 +200,7 @@ class JudgingWorker:
             if isinstance(answer, SerenError):
                 await self._bury_request(waiting, answer)
             else:
-                publications.append(self._publication(waiting.request, answer, published_ms))
+                publications.append(self._publication(waiting, answer, published_ms))
                 answered.append(waiting)
         outcomes = await self._publish(publications)
         for waiting, outcome in zip(answered, outcomes, strict=True):
@@ -227,7 +238,10 @@ class JudgingWorker:
             self._finish(waiting)
         await self._commit_finished({waiting.partition for waiting in batch})
 
-    def _publication(self, request: Request, answer: Answer, published_ms: int) -> Publication:
+    def _publication(self, waiting: Waiting, answer: Answer, published_ms: int) -> Publication:
+        request, trace = waiting.request, answer.trace
+        if waiting.context:
+            trace = msgspec.structs.replace(trace, trace_id=trace_id_of(waiting.context))
         slate = Slate(
             user_id=request.user_id,
             surface=request.surface,
@@ -241,7 +255,7 @@ class JudgingWorker:
             items=answer.items,
         )
         self.counts["items"] += len(answer.items)
-        return Publication(slate, answer.trace)
+        return Publication(slate, trace)
 
     async def _bury_request(self, waiting: Waiting, error: SerenError) -> None:
         self.counts[f"dead_letters_{type(error).__name__}"] += 1
@@ -253,6 +267,7 @@ class JudgingWorker:
             str(error),
             waiting.request.user_id.encode(),
             codec.encode(waiting.request),
+            waiting.context,
         )
         await retrying(lambda: bury(self._produce, letter), what="bury a request", on_retry=self._count_retry)
 

@@ -44,6 +44,7 @@ def chain_of(trace: Trace, item_id: str) -> dict[str, Any]:
         "trigger": trace.reason,
         "as_of_ms": trace.as_of_ms,
         "offset": trace.offset,
+        "trace_id": trace.trace_id or None,
         "profile": msgspec.to_builtins(trace.digest),
         "imagined": list(trace.imagined),
     }
@@ -61,6 +62,8 @@ def show_chain(trace: Trace, chain: dict[str, Any]) -> None:
         ("imagined", f"{len(trace.imagined)} titles, {len(trace.candidates)} candidates, {len(trace.kept)} kept"),
         ("outcome", _outcome(chain)),
     ]
+    if trace.trace_id:
+        lines.insert(1, ("trace id", trace.trace_id))
     grid = Table.grid(padding=(0, 2))
     for name, value in lines:
         grid.add_row(Text(name, style="dim"), Text(plain(value)))

@@ -450,3 +450,39 @@ async def test_slate_is_dated_by_the_worker_s_clock_and_stale_after_the_soft_ttl
     trace = await house.slates.why("u", "home")
     assert trace is not None
     assert [item.item_id for item in trace.kept] == ["for u at 1"]
+
+
+# ---- trace context
+
+PARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+async def test_slate_s_trace_names_the_trace_of_its_request_and_no_other(house: House) -> None:
+    worker = await house.worker(0)
+    await worker.take(chunk(request("u", 1), headers=[("traceparent", PARENT), ("tracestate", b"a=1")]))
+    await worker.take(chunk(request("v", 2), first=1, headers=[("traceparent", b"nonsense")]))
+    async with serving(worker):
+        await until(lambda: house.commits[-1:] == [{0: 2}])
+    traces = [await house.slates.why(user, "home") for user in "uv"]
+    assert [trace.trace_id for trace in traces if trace] == ["0af7651916cd43dd8448eb211c80319c", ""]
+
+
+async def test_newest_request_brings_its_own_context(house: House) -> None:
+    worker = await house.worker(0)
+    await worker.take(chunk(request("u", 1), headers=[("traceparent", PARENT)]))
+    await worker.take(chunk(request("u", 2), first=1))
+    async with serving(worker):
+        await until(lambda: house.commits[-1:] == [{0: 2}])
+    trace = await house.slates.why("u", "home")
+    assert trace is not None
+    assert (trace.offset, trace.trace_id) == (2, "")
+
+
+async def test_dead_letters_of_requests_carry_their_context(house: House) -> None:
+    house.judge.refuses["u"] = RequestError("no")
+    worker = await house.worker(0)
+    await worker.take(chunk(request("u", 1), headers=[("traceparent", PARENT)]))
+    await worker.take(chunk(b"{", first=1, headers=[("traceparent", PARENT)]))
+    async with serving(worker):
+        await until(lambda: len(house.letters) == 2)
+    assert [headers["traceparent"] for _, headers in house.letters] == [PARENT, PARENT]
