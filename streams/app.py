@@ -9,19 +9,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
-from aiokafka.errors import KafkaError
 from redis.asyncio import Redis
 
 from models.entities import Item
-from models.errors import BrokerError, BrokerUnavailable, DecodeError
+from models.errors import DecodeError
 from streams import topics
 from streams.agents.judging import JudgingWorker, Serve
 from streams.agents.profiles import ProfilesWorker
-from streams.checkpoint import Produce
 from streams.config import Settings
 from streams.feed import ItemFeed
 from streams.metrics import observe_judging, observe_profiles
 from streams.partition import Knowledge
+from streams.production import BATCH_BYTES, producer_of
 from streams.retry import retrying
 from streams.state import PartitionStore, ProfileStore
 from streams.store import SlateStore
@@ -53,7 +52,7 @@ def profiles_app(settings: Settings, items: Sequence[Item]) -> ChunkApp:
         knowledge=knowledge,
         profiles=ProfileStore(redis, tenant=settings.redis.tenant),
         partitions=PartitionStore(redis, tenant=settings.redis.tenant),
-        produce=producer_of(app),
+        produce=producer_of(app.kafka_producer),
         commit=app.commit_offsets,
         rules=settings.rules,
         limits=settings.profiles,
@@ -93,7 +92,7 @@ def judging_app(settings: Settings, serve: Serve) -> ChunkApp:
             tenant=settings.redis.tenant,
             hard_ttl_ms=int(settings.judging.hard_ttl_s * 1000),
         ),
-        produce=producer_of(app),
+        produce=producer_of(app.kafka_producer),
         commit=app.commit_offsets,
         limits=settings.judging,
     )
@@ -115,23 +114,6 @@ def judging_app(settings: Settings, serve: Serve) -> ChunkApp:
     return app
 
 
-def producer_of(app: ChunkApp) -> Produce:
-    """Faust's own producer behind our port: resolves when the broker has the record."""
-
-    async def produce(
-        topic: str, *, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()
-    ) -> None:
-        try:
-            sent = await app.producer.send(topic, key, value, None, None, list(headers))
-            await sent
-        except KafkaError as error:
-            kind = BrokerUnavailable if error.retriable else BrokerError
-            message = f"topic {topic!r}: {error}"
-            raise kind(message) from error
-
-    return produce
-
-
 def _new_app(settings: Settings, name: str) -> ChunkApp:
     return ChunkApp(
         name,
@@ -148,7 +130,7 @@ def _new_app(settings: Settings, name: str) -> ChunkApp:
         broker_session_timeout=settings.kafka.session_timeout_s,
         broker_heartbeat_interval=settings.kafka.heartbeat_s,
         consumer_group_instance_id=settings.kafka.instance_id or None,
-        producer_linger=0.005,
+        producer_max_batch_size=BATCH_BYTES,
         producer_acks=-1,
         logging_config=None,
     )

@@ -33,12 +33,10 @@ from models.profiles.window import days_before, seen
 from models.serendipity import Flags
 from models.trigger import TriggerPolicy
 from streams import codec, topics
-from streams.tracing import Contexts, context_of
+from streams.tracing import context_of
 
 _LAST_MS = 2**54  # twice the newest time that an event can have: a replay's end lies a day after its last event
 _MILLIS_DIGITS = 17  # of that number
-NO_CONTEXTS = Contexts()
-UNSENT_DUE_MS = 0  # timer of a user whose request is stored but perhaps not on its topic yet
 
 
 class Record(Protocol):
@@ -73,22 +71,27 @@ class Decoded(NamedTuple):
     arrived_ms: int
 
 
+class Fired(NamedTuple):
+    """A request as it goes to its topic, the broker's clock at the record that fired it (-1: unknown), its trace's context."""
+
+    request: bytes
+    caused_ms: int
+    context: bytes
+
+
 class Resident:
     """A user whose profile is in memory.
 
-    `request` is a fired request that is not yet known to be on its topic; `caused_ms` is the broker's clock at the record that
-    fired it (-1: unknown, the request was taken over), for measuring how long an event takes to become a slate. `saved` is the
-    count of the checkpoint that wrote the user last (0: none of this owner's). `contexts` are of the traces behind the
-    request and behind the pending trigger (`streams.tracing`).
+    `saved` is the count of the checkpoint that wrote the user last (0: none of this owner's). `day` and `digest` are the last
+    visit day and the digest from before it, until a label has taken it. `context` is that of the trace behind the pending
+    trigger (`streams.tracing`).
     """
 
-    __slots__ = ("caused_ms", "contexts", "day", "digest", "profile", "request", "saved", "touched")
+    __slots__ = ("context", "day", "digest", "profile", "saved", "touched")
 
-    def __init__(self, profile: Profile, request: bytes = b"", contexts: Contexts = NO_CONTEXTS) -> None:
+    def __init__(self, profile: Profile, context: bytes = b"") -> None:
         self.profile = profile
-        self.request = request
-        self.contexts = contexts
-        self.caused_ms = -1
+        self.context = context
         self.touched = 0
         self.saved = 0
         self.day = -1
@@ -128,6 +131,7 @@ class Snapshot(NamedTuple):
     users: list[str]
     dead_letters: list[DeadLetter]
     labels: list[SerendipityLabel]
+    requests: list[tuple[str, Fired]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +143,7 @@ class Rules:
     trigger: TriggerPolicy = field(default_factory=TriggerPolicy)
     check_clock: bool = True  # hold events against the broker's clock; off for replays of old logs
     label_digests: bool = (
-        True  # a label carries the digest from before its day, for training; none when that was not in memory
+        True  # a user's first label of a day carries the digest from before it, for training; none when not in memory
     )
 
 
@@ -176,7 +180,7 @@ class Partition:
         self.checkpoints = 0
         self.residents: dict[str, Resident] = {}
         self.dirty: set[str] = set()
-        self.unsent: set[str] = set()
+        self.requests: dict[str, Fired] = {}
         self.counts: Counter[str] = Counter() if counts is None else counts
         self.dead_letters: list[DeadLetter] = []
         self.labels: list[SerendipityLabel] = []
@@ -232,13 +236,11 @@ class Partition:
         residents = self.residents
         return list({user_id: None for user_id in user_ids if user_id not in residents})
 
-    def admit(self, user_id: str, profile: Profile, request: bytes = b"", contexts: Contexts = NO_CONTEXTS) -> None:
-        """Takes a user's stored (or new) profile into memory, with the request that its owner may not have sent."""
-        resident = Resident(profile, request, contexts)
+    def admit(self, user_id: str, profile: Profile, context: bytes = b"") -> None:
+        """Takes a user's stored (or new) profile into memory, with the trace context of its pending trigger."""
+        resident = Resident(profile, context)
         resident.touched = self._batches
         self.residents[user_id] = resident
-        if request:
-            self.unsent.add(user_id)
         due = trigger.due_ms(profile, self._rules.trigger)
         if due is not None:
             heappush(self._timers, (due, user_id))
@@ -282,7 +284,7 @@ class Partition:
         if profile.pending is not None and not had_timer:
             heappush(self._timers, (trigger.due_ms(profile, self._rules.trigger) or 0, event.user_id))
         if offset in self._contexts and profile.pending is not None:
-            resident.contexts = resident.contexts._replace(pending=self._contexts[offset])
+            resident.context = self._contexts[offset]
         self.dirty.add(event.user_id)
         self.counts["events"] += 1
 
@@ -320,6 +322,7 @@ class Partition:
                 digest=resident.digest if resident.day == day_of(event.ts_ms) else None,
             )
         )
+        resident.digest = None
 
     # ------------------------------------------------------------------ time and triggers
 
@@ -336,14 +339,13 @@ class Partition:
             if due > set_for:
                 heappush(timers, (due, user_id))  # later events have moved it
             else:
-                self._fire(user_id, resident, due)
-                resident.caused_ms = arrived_ms
+                self._fire(user_id, resident, due, caused_ms=arrived_ms)
 
     def next_due_ms(self) -> int | None:
         """The earliest time at which a trigger may fire."""
         return self._timers[0][0] if self._timers else None
 
-    def _fire(self, user_id: str, resident: Resident, due_ms: int) -> None:
+    def _fire(self, user_id: str, resident: Resident, due_ms: int, *, caused_ms: int) -> None:
         profile = resident.profile
         reason = trigger.fire(profile, due_ms)
         request = Request(
@@ -358,11 +360,9 @@ class Partition:
             seen=seen(profile, self._rules.profile.window),
             exclusions=self._exclusions(profile, due_ms),
         )
-        self.counts["requests_superseded"] += bool(resident.request)  # the newest wins, before it is sent as well as after
-        resident.request = codec.encode(request)
-        if resident.contexts is not NO_CONTEXTS:
-            resident.contexts = Contexts(request=resident.contexts.pending)
-        self.unsent.add(user_id)
+        self.counts["requests_superseded"] += user_id in self.requests  # the newest wins, before it is sent as well as after
+        self.requests[user_id] = Fired(codec.encode(request), caused_ms, resident.context)
+        resident.context = b""
         self.dirty.add(user_id)
         self.counts[f"requests_{reason}"] += 1
 
@@ -418,7 +418,14 @@ class Partition:
 
     def snapshot(self) -> Snapshot:
         """What must become durable now. Stays the same until `settled`, so that a failed checkpoint is simply tried again."""
-        return Snapshot(self.next_offset, self.watermark_ms, sorted(self.dirty), list(self.dead_letters), list(self.labels))
+        return Snapshot(
+            self.next_offset,
+            self.watermark_ms,
+            sorted(self.dirty),
+            list(self.dead_letters),
+            list(self.labels),
+            sorted(self.requests.items()),
+        )
 
     def settled(self, snapshot: Snapshot) -> None:
         """Forgets what a checkpoint has made durable; nothing may have been applied since the snapshot."""
@@ -429,27 +436,16 @@ class Partition:
         del self.dead_letters[: len(snapshot.dead_letters)]
         del self.labels[: len(snapshot.labels)]
         self.label_contexts.clear()
+        self.requests.clear()
 
     def restore(self, life: str) -> None:
         """Redis is in a new life and may have lost what we wrote last: the next checkpoint writes all of memory again."""
         self.life = life
         self.dirty.update(self.residents)
 
-    def sent(self, user_id: str) -> None:
-        """The user's request is on its topic: the next checkpoint takes it out of the state, and its timer off."""
-        resident = self.residents[user_id]
-        resident.request = b""
-        if resident.contexts is not NO_CONTEXTS:
-            resident.contexts = resident.contexts._replace(request=b"")
-        self.unsent.discard(user_id)
-        self.dirty.add(user_id)
-
     def timer_of(self, user_id: str) -> int | None:
-        """The durable timer of a user: when its trigger fires, or `UNSENT_DUE_MS` while its request may not be out."""
-        resident = self.residents[user_id]
-        if resident.request:
-            return UNSENT_DUE_MS
-        return trigger.due_ms(resident.profile, self._rules.trigger)
+        """The durable timer of a user: when its trigger fires, if nothing else happens."""
+        return trigger.due_ms(self.residents[user_id].profile, self._rules.trigger)
 
     def evict(self, max_users: int, *, durable: int | None = None) -> int:
         """Lets the users go that were touched longest ago, down to `max_users`; never one with unsaved changes or a timer.
@@ -470,7 +466,6 @@ class Partition:
             for user_id, resident in self.residents.items()
             if user_id not in self.dirty
             and resident.profile.pending is None
-            and not resident.request
             and (durable is None or resident.saved <= durable)
         ]
         idle.sort()

@@ -10,23 +10,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import DefaultPartitioner
 
 from models.entities import Item, UserAttributes
 from models.errors import BrokerUnavailable, DecodeError
 from streams import codec, topics
-from streams.checkpoint import bury
+from streams.checkpoint import buried
 from streams.partition import DeadLetter
+from streams.production import partition_of
 
 DAY_MS = 86_400_000
-_partitioner = DefaultPartitioner()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +48,6 @@ class Replayed:
     last_ts_ms: int
     starts: dict[int, int]
     ends: dict[int, int]
-
-
-def partition_of(key: bytes, numbers: Sequence[int]) -> int:
-    """The partition that Kafka's default partitioner gives a key."""
-    partition: int = _partitioner(key, numbers, numbers)
-    return partition
 
 
 class _Key(msgspec.Struct):
@@ -191,10 +184,8 @@ class Replay:
     async def _bury(self, number: int, line: bytes, error: DecodeError) -> None:
         self._letters += 1
         letter = DeadLetter("replay", 0, number, type(error).__name__, f"line {number}: {error}", None, line)
-        await bury(self._produce, letter)
-
-    async def _produce(self, topic: str, *, key: bytes | None, value: bytes | None, headers: Any = ()) -> None:
-        await self._send(topic, key, value, partition=0, headers=list(headers))
+        key, value, headers = buried(letter)
+        await self._send(topics.DEAD_LETTERS, key, value, partition=0, headers=list(headers))
 
     async def _send(
         self,

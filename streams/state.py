@@ -6,9 +6,10 @@ whatever still writes with an older one is refused.
 
 A profile's value is a fixed header, big-endian, then the profile's own bytes:
 
-    0  4  magic `SRNP`      4  2  version = 1      6  2  0, or 1: claimed by its owner, without a state yet
+    0  4  magic `SRNP`      4  2  version = 1      6  2  0; 1: claimed by its owner, without a state yet; 2: traced
     8  4  epoch u32        12  8  offset u64      20  4  partition u32      24  the profile
 
+In a traced one a trace context comes before the profile, its length before it as a u16 (`streams.tracing`).
 Knows nothing about what a profile holds, nor when a checkpoint is due.
 """
 
@@ -37,17 +38,23 @@ TIMERS_PER_CALL = 500
 CLAIM_TTL_MS = 86_400_000
 
 _CLAIMED_ONLY = (1).to_bytes(2, "big")
+_TRACED = 2
+_LENGTH = struct.Struct(">H")
 _HEADER = struct.Struct(">4sHHIQI")
 _CLAIM = struct.Struct(">IQI")
 
 
 class ProfileState(NamedTuple):
-    """One user's state as it was stored: who wrote it (epoch, partition), up to which offset, and the profile's bytes."""
+    """One user's state as it was stored: who wrote it (epoch, partition), up to which offset, and the profile's bytes.
+
+    `context` is that of the trace behind its pending trigger; empty where there is none.
+    """
 
     epoch: int
     partition: int
     offset: int
     profile: bytes
+    context: bytes = b""
 
 
 class ProfileWrite(NamedTuple):
@@ -57,6 +64,7 @@ class ProfileWrite(NamedTuple):
     offset: int
     profile: bytes
     ttl_ms: int
+    context: bytes = b""
 
 
 class Fenced(NamedTuple):
@@ -136,7 +144,7 @@ class ProfileStore:
             (
                 1,
                 profile_key(self._tenant, state.user_id),
-                encode_profile_state(ProfileState(epoch, partition, state.offset, state.profile)),
+                encode_profile_state(ProfileState(epoch, partition, state.offset, state.profile, state.context)),
                 state.ttl_ms,
             )
             for state in states
@@ -268,14 +276,16 @@ def encode_profile_state(state: ProfileState) -> bytes:
     >>> encode_profile_state(ProfileState(epoch=2, partition=3, offset=70, profile=b"!")).hex()
     '53524e50000100000000000200000000000000460000000321'
     """
-    return _HEADER.pack(
+    header = _HEADER.pack(
         PROFILE_MAGIC,
         PROFILE_VERSION,
-        0,
+        _TRACED if state.context else 0,
         _bounded("epoch", state.epoch, EPOCHS),
         _bounded("offset", state.offset, OFFSETS),
         _bounded("partition", state.partition, PARTITIONS),
-    ) + bytes(state.profile)
+    )
+    context = _LENGTH.pack(len(state.context)) + state.context if state.context else b""
+    return header + context + bytes(state.profile)
 
 
 def claims_only(value: bytes) -> bool:
@@ -293,11 +303,18 @@ def decode_profile_state(value: bytes) -> ProfileState:
     if len(value) < _HEADER.size or value[:4] != PROFILE_MAGIC:
         message = f"profile state of {len(value)} bytes starts with {value[:4]!r}, not with {PROFILE_MAGIC!r} and a header"
         raise DecodeError(message)
-    _, version, _, epoch, offset, partition = _HEADER.unpack_from(value)
+    _, version, kind, epoch, offset, partition = _HEADER.unpack_from(value)
     if version != PROFILE_VERSION:
         message = f"profile state has version {version}, this build reads version {PROFILE_VERSION}"
         raise UnknownVersion(message)
-    return ProfileState(epoch, partition, offset, value[_HEADER.size :])
+    start = _HEADER.size
+    if kind != _TRACED:
+        return ProfileState(epoch, partition, offset, value[start:])
+    if len(value) < start + _LENGTH.size:
+        message = f"profile state of {len(value)} bytes is traced and has no context"
+        raise DecodeError(message)
+    end = start + _LENGTH.size + _LENGTH.unpack_from(value, start)[0]
+    return ProfileState(epoch, partition, offset, value[end:], value[start + _LENGTH.size : end])
 
 
 def _claimed(answer: bytes | int | None) -> ProfileState | Fenced | DecodeError | None:

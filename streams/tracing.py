@@ -2,8 +2,8 @@
 
 What travels is one small value, the context: the traceparent, and after a newline the tracestate if there is one. It is taken
 from the newest of a user's events since a trigger was set (the event that set it included) that carries one, because a trigger
-always fires by its timer and never by an event's own content. It is stored beside the user's state while the trigger, or the
-request, waits; so it survives a restart. An event without the headers stores nothing.
+always fires by its timer and never by an event's own content. It is stored beside the user's state while the trigger waits; so
+it survives a restart. An event without the headers stores nothing.
 
 A traceparent that breaks the format is ignored, never an error. Knows nothing about spans (`streams.spans`).
 """
@@ -11,9 +11,7 @@ A traceparent that breaks the format is ignored, never an error. Knows nothing a
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Iterable
-from typing import NamedTuple
 
 PARENT_HEADER = "traceparent"
 STATE_HEADER = "tracestate"
@@ -22,14 +20,6 @@ STATE_BYTES = 512  # W3C asks for at least this much to be passed on; a longer t
 _PARENT_BYTES = 55  # of version 00; later versions may append more, which is not passed on
 _PARENT = re.compile(rb"(?!ff)[0-9a-f]{2}(-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2})")
 _STATE = re.compile(rb"[\x20-\x7e]+")
-_SIZES = struct.Struct("<HH")
-
-
-class Contexts(NamedTuple):
-    """What is stored beside a user's state: the context of the unsent request, and that of the pending trigger."""
-
-    request: bytes = b""
-    pending: bytes = b""
 
 
 def context_of(headers: Iterable[tuple[str, bytes | None]]) -> bytes:
@@ -64,20 +54,6 @@ def headers_of(context: bytes) -> list[tuple[str, bytes]]:
 def trace_id_of(context: bytes) -> str:
     """The trace's id, 32 hexadecimal digits; empty for an empty context."""
     return context[3:35].decode()
-
-
-def pack_contexts(contexts: Contexts) -> bytes:
-    """What is stored for two contexts, of which at least one is not empty."""
-    return _SIZES.pack(len(contexts.request), len(contexts.pending)) + contexts.request + contexts.pending
-
-
-def unpack_contexts(data: bytes) -> tuple[Contexts, int]:
-    """The contexts at the start of the data, and how many bytes they take; those that are cut off are empty."""
-    if len(data) < _SIZES.size:
-        return Contexts(), len(data)
-    first, second = _SIZES.unpack_from(data)
-    middle, end = _SIZES.size + first, _SIZES.size + first + second
-    return Contexts(data[_SIZES.size : middle], data[middle:end]), end
 
 
 def _parent(value: bytes) -> bytes:

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, cast
 
 import faust
+from aiokafka import AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -139,6 +140,11 @@ class ChunkApp(faust.App):
         """Commits the ledger's offsets; False when the partitions have moved on to another worker."""
         committed: bool = await cast("ChunkConsumer", self.consumer).commit_offsets(offsets)
         return committed
+
+    def kafka_producer(self) -> AIOKafkaProducer:
+        """Faust's own producer as aiokafka made it: Faust offers no batches."""
+        producer: AIOKafkaProducer = self.producer._ensure_producer()  # type: ignore[attr-defined]  # noqa: SLF001
+        return producer
 
     def _create_directories(self) -> None:
         """Makes none: there are no tables, and a worker keeps nothing on disk."""

@@ -28,9 +28,10 @@ from models.pipeline import Answer
 from streams import codec, topics
 from streams.agents.clock import Clock
 from streams.agents.limits import JudgingLimits
-from streams.checkpoint import CAUSED_HEADER, Produce, bury
+from streams.checkpoint import CAUSED_HEADER, buried
 from streams.ledger import OffsetLedger
 from streams.partition import DeadLetter
+from streams.production import Produce
 from streams.retry import retrying
 from streams.store import Publication, PublishOutcome, SlateStore
 from streams.tracing import context_of, trace_id_of
@@ -67,7 +68,7 @@ class JudgingWorker:
     Args:
         serve: the judging walk; blocking.
         slates: where slates go.
-        produce: puts a record on a topic (dead letters).
+        produce: puts records on a topic (dead letters).
         commit: commits offsets to Kafka.
         limits: what bounds this worker.
         run: runs the walk beside the event loop: in a thread.
@@ -170,7 +171,11 @@ class JudgingWorker:
             record.value,
             context_of(record.headers),
         )
-        await retrying(lambda: bury(self._produce, letter), what="bury a request", on_retry=self._count_retry)
+        await self._send_letter(letter)
+
+    async def _send_letter(self, letter: DeadLetter) -> None:
+        records = [buried(letter)]
+        await retrying(lambda: self._produce(topics.DEAD_LETTERS, records), what="bury a request", on_retry=self._count_retry)
 
     # ------------------------------------------------------------------ slates out
 
@@ -269,7 +274,7 @@ class JudgingWorker:
             codec.encode(waiting.request),
             waiting.context,
         )
-        await retrying(lambda: bury(self._produce, letter), what="bury a request", on_retry=self._count_retry)
+        await self._send_letter(letter)
 
     @property
     def waiting_count(self) -> int:

@@ -20,8 +20,9 @@ from streams import topics
 from streams.agents.clock import Clock
 from streams.agents.footing import Footing
 from streams.agents.limits import ProfilesLimits
-from streams.checkpoint import PartitionLost, Produce, StoreRestarted, admit, checkpoint, take_over
+from streams.checkpoint import PartitionLost, StoreRestarted, admit, checkpoint, take_over
 from streams.partition import Knowledge, Partition, Rules
+from streams.production import Produce
 from streams.retry import retrying
 from streams.state import PartitionStore, ProfileStore
 from streams.transport import Chunk
@@ -37,7 +38,7 @@ class ProfilesWorker:
     Args:
         knowledge: the catalogue and what was made of it.
         profiles, partitions: the durable state.
-        produce: puts a record on a topic.
+        produce: puts records on a topic.
         commit: commits offsets to Kafka.
         rules: what decides; the same in every worker.
         limits: what bounds this worker.
@@ -264,7 +265,7 @@ class ProfilesWorker:
         number = partition.number
         if self._applied[number] >= self._limits.checkpoint_events:
             return True
-        changed = self._applied[number] or partition.dirty or partition.unsent or partition.dead_letters
+        changed = self._applied[number] or partition.dirty or partition.dead_letters
         patience_s = self._limits.checkpoint_s if changed else self._limits.idle_s
         return self._clock.monotonic() - self._last_checkpoint_s[number] >= patience_s
 
@@ -282,7 +283,7 @@ class ProfilesWorker:
         offsets = {TP(topics.EVENTS, number): next_offset}
         if partition.next_attribute:
             offsets[TP(topics.ATTRIBUTES, number)] = partition.next_attribute
-        await self._commit(offsets)  # step 7
+        await self._commit(offsets)  # step 6
         self.counts["checkpoints"] += 1
         max_users = max(1, self._limits.max_users // max(1, len(self.owned)))
         self.counts["evicted"] += partition.evict(max_users, durable=self._footings[number].durable)

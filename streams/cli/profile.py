@@ -108,10 +108,9 @@ def _described(
     user: str, state: ProfileState, settings: Settings, *, as_of_ms: int | None, item: Callable[[str], Item | None]
 ) -> dict[str, Any]:
     """Everything that is stored, as plain JSON values."""
-    from models.profiles import PROFILE_BYTES, digest, encode
-    from streams.checkpoint import unframe
+    from models.profiles import PROFILE_BYTES, decode, digest
 
-    request, stored = unframe(state.profile)
+    stored = decode(state.profile)
     at_ms = stored.last_ms if as_of_ms is None else as_of_ms
     found: Digest = digest(stored, item, at_ms, settings.rules.profile)
     return {
@@ -123,13 +122,13 @@ def _described(
         "events": stored.events,
         "positives": stored.positives,
         "last_ms": stored.last_ms,
-        "bytes": len(encode(stored)),
+        "bytes": len(state.profile),
         "bytes_bound": PROFILE_BYTES,
         **msgspec.to_builtins(found),
         "tags_in_pool": len(stored.pool),
         "window": _window(stored),
         "possessions": _possessions(stored, at_ms, settings.rules),
-        "trigger": _trigger(stored, settings.rules, is_request_unsent=bool(request)),
+        "trigger": _trigger(stored, settings.rules),
     }
 
 
@@ -153,7 +152,7 @@ def _possessions(profile: Profile, at_ms: int, rules: Rules) -> dict[str, int]:
     }
 
 
-def _trigger(profile: Profile, rules: Rules, *, is_request_unsent: bool) -> dict[str, Any]:
+def _trigger(profile: Profile, rules: Rules) -> dict[str, Any]:
     from models.trigger import due_ms
 
     drift = 1.0 - profile.asked_mass / profile.mass if profile.asked_ms >= 0 and profile.mass > 0.0 else None
@@ -163,7 +162,6 @@ def _trigger(profile: Profile, rules: Rules, *, is_request_unsent: bool) -> dict
         "due_ms": due_ms(profile, rules.trigger),
         "asked_ms": profile.asked_ms if profile.asked_ms >= 0 else None,
         "drift_ratio": drift,
-        "is_request_unsent": is_request_unsent,
     }
 
 
@@ -210,6 +208,4 @@ def _aside(described: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     if trigger["drift_ratio"] is not None:
         rows.append(("newer than the last question", f"{trigger['drift_ratio']:.0%} of the behaviour"))
-    if trigger["is_request_unsent"]:
-        rows.append(("request", "stored, and perhaps not on its topic yet"))
     return rows

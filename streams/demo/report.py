@@ -16,17 +16,16 @@ from models.blend import BlendPolicy, PageItem, blend
 from models.catalogue import Catalogue
 from models.entities import Event, Tier, Trace, fingerprint
 from models.errors import DecodeError
-from models.profiles import Profile, ProfilePolicy, digest, item_features, update
+from models.profiles import Profile, ProfilePolicy, decode, digest, item_features, update
 from models.retrieval import Retriever
 from streams import codec
-from streams.checkpoint import unframe
 from streams.demo.servers import TENANT
 from streams.demo.walk import Walked
 from streams.keys import profile_key, slate_key
 from streams.logs import RecordedLog
 from streams.metrics import EVENT_TO_SLATE, quantile
 from streams.page import ItemCard, PlacedCard, RunSummary, SlateStamp, TimelineEvent, UserPage
-from streams.replay import partition_of
+from streams.production import partition_of
 from streams.slates.record import ReadSlate
 from streams.state import ProfileStore
 from streams.store import SlateStore
@@ -115,7 +114,7 @@ async def user_pages(
     pages = []
     for user_id in users:
         state = await profiles.read(user_id)
-        profile = unframe(state.profile)[1] if state else Profile()
+        profile = decode(state.profile) if state else Profile()
         slate, trace = await slates.read(user_id, surface), await slates.why(user_id, surface)
         pages.append(_user_page(user_id, profile, timelines[user_id], slate, trace, shelf))
     return pages

@@ -72,8 +72,6 @@ class Engine:
         for partition in self._partitions:
             await self._take(partition, [LogRecord(ends.get(partition.number, 0), b"", None, headers=[header])])
             await self._checkpoint(partition)
-            if partition.dirty:  # requests went out just now, and are taken out of the states
-                await self._checkpoint(partition)
 
     async def _take(self, partition: Partition, records: Sequence[LogRecord]) -> None:
         batch = partition.decode(records)

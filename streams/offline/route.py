@@ -14,7 +14,7 @@ from models.entities import Item
 from models.errors import DecodeError
 from streams import codec
 from streams.logs import read_lines
-from streams.replay import partition_of
+from streams.production import partition_of
 
 FIRST_REFUSED = 10  # refused lines that are named; the rest is only counted
 _USERS_ROUTED = 65_536  # whose partition is remembered: hashing a key in Python takes 5 us

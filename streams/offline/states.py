@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from models.profiles import Profile, encode
+from models.profiles import Profile, decode, encode
 from streams import topics
-from streams.checkpoint import admit, checkpoint, frame, take_over, unframe
+from streams.checkpoint import admit, checkpoint, take_over
 from streams.partition import Knowledge, Partition, Rules
+from streams.production import Outgoing
 from streams.replay import DAY_MS
 from streams.state import PartitionStore, ProfileStore
 
@@ -52,27 +53,20 @@ class MemoryStates:
         """See `States.admit`."""
         for user_id in users:
             value = self._values.get(user_id)
-            if value is None:
-                partition.admit(user_id, Profile())
-            else:
-                request, profile = unframe(value)
-                partition.admit(user_id, profile, request)
+            partition.admit(user_id, Profile() if value is None else decode(value))
 
     async def checkpoint(self, partition: Partition) -> None:
         """See `States.checkpoint`."""
         snapshot = partition.snapshot()
         residents = partition.residents
         for user_id in snapshot.users:
-            resident = residents[user_id]
-            self._values[user_id] = frame(resident.request, resident.profile)
+            self._values[user_id] = encode(residents[user_id].profile)
+        self.requests.update((user_id, fired.request) for user_id, fired in snapshot.requests)
         partition.settled(snapshot)
-        for user_id in sorted(partition.unsent):
-            self.requests[user_id] = residents[user_id].request
-            partition.sent(user_id)
 
     async def profiles(self, users: Iterable[str]) -> dict[str, bytes]:
         """See `States.profiles`."""
-        return {user_id: encode(unframe(self._values[user_id])[1]) for user_id in users if user_id in self._values}
+        return {user_id: self._values[user_id] for user_id in users if user_id in self._values}
 
 
 class RedisStates:
@@ -124,12 +118,10 @@ class RedisStates:
         """See `States.profiles`."""
         return await stored_profiles(self._profiles, users)
 
-    async def _produce(
-        self, topic: str, *, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()
-    ) -> None:
+    async def _produce(self, topic: str, records: Sequence[Outgoing]) -> None:
         """Keeps requests; labels and dead letters have nobody here who wants more than their number."""
-        if topic == topics.REQUESTS and key is not None and value is not None:
-            self.requests[key.decode()] = value
+        if topic == topics.REQUESTS:
+            self.requests.update((record.key.decode(), record.value) for record in records if record.key and record.value)
 
 
 async def stored_profiles(profiles: ProfileStore, users: Iterable[str]) -> dict[str, bytes]:
@@ -138,7 +130,7 @@ async def stored_profiles(profiles: ProfileStore, users: Iterable[str]) -> dict[
     for user_id in users:
         state = await profiles.read(user_id)
         if state is not None:
-            found[user_id] = encode(unframe(state.profile)[1])
+            found[user_id] = state.profile
     return found
 
 

@@ -11,9 +11,8 @@ from faust.types import TP
 
 from models.entities import Request
 from models.errors import SerenError
-from models.profiles import decode, encode
+from models.profiles import decode
 from streams import codec, topics
-from streams.checkpoint import unframe
 from streams.keys import profile_key, slate_key
 from streams.simulation.broker import Record
 from streams.simulation.keyspace import Keyspace, Write
@@ -82,7 +81,7 @@ def _check_profiles(keyspace: Keyspace, truth: Truth, *, live: bool) -> Iterable
         if value is None or claims_only(value):
             yield f"profile of {user_id}: there is none"
             continue
-        found = encode(unframe(decode_profile_state(value).profile)[1])
+        found = decode_profile_state(value).profile
         same = without_trigger(found) == without_trigger(expected) if live else found == expected
         if not same:
             yield f"profile of {user_id}: {_difference(found, expected)}"

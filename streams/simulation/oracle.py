@@ -46,9 +46,8 @@ def truth(logs: Mapping[TP, Iterable[Record]], *, partitions: int, knowledge: Kn
             for user_id in partition.missing(one.event.user_id for one in batch if one.event is not None):
                 partition.admit(user_id, Profile())
             partition.apply(batch)
-            for user_id in sorted(partition.unsent):
-                found.newest[user_id] = codec.decode_request(partition.residents[user_id].request)
-                partition.sent(user_id)
+        for user_id, fired in partition.requests.items():
+            found.newest[user_id] = codec.decode_request(fired.request)
         changes = partition.decode_attributes(logs.get(TP(topics.ATTRIBUTES, number), ()))
         for user_id in partition.missing(change.user_id for _, change in changes):
             partition.admit(user_id, Profile())

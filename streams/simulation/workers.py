@@ -22,8 +22,8 @@ from streams import topics
 from streams.agents.judging import JudgingWorker, Serve
 from streams.agents.limits import JudgingLimits, ProfilesLimits
 from streams.agents.profiles import ProfilesWorker
-from streams.checkpoint import Produce
 from streams.partition import Knowledge, Rules
+from streams.production import Outgoing, Produce
 from streams.simulation.broker import Broker, Group
 from streams.simulation.chance import Chance
 from streams.simulation.loop import Process, ProcessClock, VirtualLoop
@@ -191,11 +191,10 @@ class Machinery:
     def producer(self) -> Produce:
         """A process's way to the topics."""
 
-        async def produce(
-            topic: str, *, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()
-        ) -> None:
-            partition = 0 if topic == topics.DEAD_LETTERS else self._partition_of[(key or b"").decode()]
-            await self.broker.produce(TP(topic, partition), key=key, value=value, headers=headers)
+        async def produce(topic: str, records: Sequence[Outgoing]) -> None:
+            for key, value, headers in records:
+                partition = 0 if topic == topics.DEAD_LETTERS else self._partition_of[(key or b"").decode()]
+                await self.broker.produce(TP(topic, partition), key=key, value=value, headers=headers)
 
         return produce
 

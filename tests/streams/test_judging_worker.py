@@ -20,6 +20,7 @@ from streams import codec, topics
 from streams.agents.judging import JudgingWorker
 from streams.agents.limits import JudgingLimits
 from streams.checkpoint import CAUSED_HEADER
+from streams.production import Outgoing
 from streams.store import Publication, SlateStore
 from streams.transport import Chunk
 
@@ -84,9 +85,9 @@ class House:
         self.commits: list[dict[int, int]] = []
         self.slates_at_commit: list[int] = []
 
-    async def produce(self, topic: str, *, key: bytes | None, value: bytes | None, headers: Any = ()) -> None:
+    async def produce(self, topic: str, records: Sequence[Outgoing]) -> None:
         assert topic == topics.DEAD_LETTERS
-        self.letters.append((value, dict(headers)))
+        self.letters += [(record.value, dict(record.headers)) for record in records]
 
     async def commit(self, offsets: Mapping[TP, int]) -> bool:
         assert {tp.topic for tp in offsets} == {topics.REQUESTS}

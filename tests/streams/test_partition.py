@@ -15,7 +15,7 @@ from models.entities import Event, Item, Request, SerendipityLabel, UserAttribut
 from models.profiles import Profile, ProfilePolicy, decode, encode
 from models.profiles.policy import LongTermPolicy, WindowPolicy
 from streams import codec, topics
-from streams.partition import UNSENT_DUE_MS, DeadLetter, Knowledge, Partition, Resident, Rules
+from streams.partition import DeadLetter, Knowledge, Partition, Resident, Rules
 
 DAY_MS = 86_400_000
 START_MS = 20_000 * DAY_MS
@@ -78,9 +78,9 @@ class Recording(Partition):
 
     fired: list[Request]
 
-    def _fire(self, user_id: str, resident: Resident, due_ms: int) -> None:
-        super()._fire(user_id, resident, due_ms)
-        self.fired.append(codec.decode_request(resident.request))
+    def _fire(self, user_id: str, resident: Resident, due_ms: int, *, caused_ms: int) -> None:
+        super()._fire(user_id, resident, due_ms, caused_ms=caused_ms)
+        self.fired.append(codec.decode_request(self.requests[user_id].request))
 
 
 def partition(*, epoch: int = 1, next_offset: int = 0, watermark_ms: int = 0, rules: Rules = RULES) -> Recording:
@@ -89,7 +89,7 @@ def partition(*, epoch: int = 1, next_offset: int = 0, watermark_ms: int = 0, ru
     return made
 
 
-def take(target: Partition, records: Iterable[Record], stored: dict[str, tuple[bytes, bytes]] | None = None) -> None:
+def take(target: Partition, records: Iterable[Record], stored: dict[str, bytes] | None = None) -> None:
     """One batch, its users admitted from what is stored, or new."""
     batch = target.decode(records)
     for user_id in target.missing(decoded.event.user_id for decoded in batch if decoded.event is not None):
@@ -97,9 +97,8 @@ def take(target: Partition, records: Iterable[Record], stored: dict[str, tuple[b
     target.apply(batch)
 
 
-def admit(target: Partition, user_id: str, stored: dict[str, tuple[bytes, bytes]]) -> None:
-    profile, request = stored.get(user_id, (encode(Profile()), b""))
-    target.admit(user_id, decode(profile), request)
+def admit(target: Partition, user_id: str, stored: dict[str, bytes]) -> None:
+    target.admit(user_id, decode(stored.get(user_id, encode(Profile()))))
 
 
 def profiles(target: Partition) -> dict[str, bytes]:
@@ -221,7 +220,7 @@ class Durable:
     """What would be in Redis: users' states, timers, and the checkpoint. Its steps are those of `streams.checkpoint`."""
 
     def __init__(self) -> None:
-        self.states: dict[str, tuple[bytes, bytes]] = {}
+        self.states: dict[str, bytes] = {}
         self.timers: set[str] = set()
         self.next_offset = 0
         self.watermark_ms = 0
@@ -230,16 +229,11 @@ class Durable:
         for user_id in source.snapshot().users:
             if source.timer_of(user_id) is not None:
                 self.timers.add(user_id)
-            resident = source.residents[user_id]
-            self.states[user_id] = (encode(resident.profile), resident.request)
+            self.states[user_id] = encode(source.residents[user_id].profile)
 
     def record_checkpoint(self, source: Partition) -> None:
         self.next_offset, self.watermark_ms = source.next_offset, source.watermark_ms
         source.settled(source.snapshot())
-
-    def send(self, source: Partition) -> None:
-        for user_id in sorted(source.unsent):
-            source.sent(user_id)
 
     def new_owner(self, epoch: int) -> Recording:
         owner = partition(epoch=epoch, next_offset=self.next_offset, watermark_ms=self.watermark_ms)
@@ -272,8 +266,6 @@ def test_takeovers_lose_nothing_and_apply_nothing_twice(log_seed: int, crash_see
             durable.write_states(owner)
         if fate in {"checkpoint", "crash after checkpoint"}:
             durable.record_checkpoint(owner)
-        if fate == "checkpoint":
-            durable.send(owner)
         if fate.startswith("crash"):
             epoch += 1
             owner = durable.new_owner(epoch)
@@ -303,7 +295,6 @@ def test_eviction_changes_no_result(log_seed: int, cut_seed: int, max_users: int
         durable.write_states(tight)
         labels, letters = list(tight.labels), list(tight.dead_letters)
         durable.record_checkpoint(tight)
-        durable.send(tight)
         durable.write_states(tight)
         durable.record_checkpoint(tight)
         tight.labels += labels
@@ -311,7 +302,7 @@ def test_eviction_changes_no_result(log_seed: int, cut_seed: int, max_users: int
         tight.evict(max_users)
         assert all(resident.profile.pending for resident in list(tight.residents.values())[max_users:])
     expected = outcome_of(records)
-    assert {user_id: state for user_id, (state, _) in durable.states.items()} == expected.profiles
+    assert durable.states == expected.profiles
     assert without_epoch(tight.fired) == expected.fired
     assert without_digest(tight.labels) == without_digest(expected.labels)
     assert tight.dead_letters == expected.dead_letters
@@ -405,8 +396,8 @@ def test_unknown_item_is_history_and_no_more() -> None:
 # ---------------------------------------------------------------------- labels
 
 
-def test_label_names_the_event_and_carries_the_digest_from_before_its_day() -> None:
-    """Day 0: hobby 0. Day 1: first i1 (hobby 1), then i2: its sample must not contain i1, which was in the same basket."""
+def test_label_names_the_event_and_the_first_of_a_day_carries_the_digest_from_before_it() -> None:
+    """Day 0: hobby 0. Day 1: first i1 (hobby 1), then i2: their samples must not contain i1, which was in the same basket."""
     labelling = partition()
     take(
         labelling,
@@ -419,28 +410,28 @@ def test_label_names_the_event_and_carries_the_digest_from_before_its_day() -> N
     first, second = labelling.labels
     assert (second.event_id, second.item_id, second.category, second.offset, second.partition) == ("2", "i2", "leaf 2", 2, 3)
     assert (second.channel, second.visit_days, second.related_strict) == ("serendipity", 1, True)
-    assert second.digest == first.digest
-    assert second.digest is not None
-    assert [deed.item_id for deed in second.digest.history] == ["i0"]
+    assert first.digest is not None
+    assert [deed.item_id for deed in first.digest.history] == ["i0"]
+    assert second.digest is None  # of a day's labels the first one carries it for all
 
 
 def test_label_of_a_late_event_or_of_a_user_admitted_within_the_day_has_no_digest() -> None:
     """What was known before that day is not known any more; a digest with the day's own basket would teach the answer."""
-    records = [event_record(n, "u", "click", day * 86_400, item_id=f"i{n}") for n, day in enumerate((0, 1, 2, 1.5, 2.5))]
+    records = [event_record(n, "u", "click", day * 86_400, item_id=f"i{n}") for n, day in enumerate((0, 1, 2, 1.5, 2.5, 3))]
     late = partition()
-    take(late, records)
+    take(late, records[:4] + records[5:])
     assert [(label.event_id, label.digest is None) for label in late.labels] == [
         ("1", False),
         ("2", False),
         ("3", True),
-        ("4", False),
+        ("5", False),
     ]
     durable, before = Durable(), partition()
     take(before, records[:3])
     durable.write_states(before)
     durable.record_checkpoint(before)
     after = durable.new_owner(2)
-    take(after, records[4:], durable.states)
+    take(after, records[4:5], durable.states)
     assert [(label.event_id, label.digest) for label in after.labels] == [("4", None)]
 
 
@@ -525,33 +516,36 @@ def test_request_excludes_what_is_owned_in_the_cart_rejected_or_was_looked_at() 
     assert excluded.seen_recently == ("i1", "i2", "i3", "i4")
 
 
-def test_takeover_restores_timers_and_unsent_requests() -> None:
-    """u is due and has not fired; v has fired and was not sent. The next owner fires u by time alone and has v's request."""
+def test_takeover_restores_timers() -> None:
+    """u is due and has not fired; v has fired. The next owner fires u by time alone, and v no more."""
     durable, before = Durable(), partition()
     take(before, [event_record(0, "v", "visit", 0), event_record(1, "u", "visit", 40)])
-    assert (before.timer_of("u"), before.timer_of("v")) == (START_MS + 70_000, UNSENT_DUE_MS)
+    assert (before.timer_of("u"), before.timer_of("v")) == (START_MS + 70_000, None)
     durable.write_states(before)
     durable.record_checkpoint(before)
     after = durable.new_owner(2)
-    assert after.unsent == {"v"}
-    assert after.residents["v"].request == before.residents["v"].request
     after.advance(START_MS + 70_000)
     [request] = after.fired
     assert (request.user_id, request.epoch, request.as_of_ms) == ("u", 2, START_MS + 70_000)
 
 
-def test_sent_request_leaves_the_state_and_its_timer() -> None:
+def test_request_is_in_the_snapshot_until_it_is_settled_and_only_the_newest_of_a_user() -> None:
     sending = partition()
-    take(sending, [event_record(0, "v", "visit", 0), watermark(1, 40)])
-    sending.settled(sending.snapshot())
-    sending.sent("v")
-    assert (sending.timer_of("v"), sending.unsent, sending.snapshot().users) == (None, set(), ["v"])
+    take(sending, [event_record(0, "v", "visit", 0), watermark(1, 40), event_record(2, "v", "search", 700, query="mug")])
+    take(sending, [watermark(3, 800)])
+    snapshot = sending.snapshot()
+    assert [(user_id, codec.decode_request(fired.request)) for user_id, fired in snapshot.requests] == [
+        ("v", sending.fired[1])
+    ]
+    assert sending.counts["requests_superseded"] == 1
+    sending.settled(snapshot)
+    assert (sending.snapshot().requests, sending.snapshot().users) == ([], [])
 
 
 # ---------------------------------------------------------------------- eviction, checkpoint
 
 
-def test_evict_takes_those_touched_longest_ago_and_never_a_dirty_pending_or_unsent_user() -> None:
+def test_evict_takes_those_touched_longest_ago_and_never_a_dirty_or_pending_user() -> None:
     tight = partition()
     take(tight, [event_record(0, "a", "click", 0)])
     take(tight, [event_record(1, "b", "click", 1)])
@@ -563,9 +557,8 @@ def test_evict_takes_those_touched_longest_ago_and_never_a_dirty_pending_or_unse
     assert set(tight.residents) == {"b", "pending", "dirty"}
     take(tight, [watermark(4, 100)])
     tight.settled(tight.snapshot())
-    assert tight.evict(0) == 2
-    assert set(tight.residents) == {"pending"}
-    assert tight.residents["pending"].request
+    assert tight.evict(0) == 3
+    assert set(tight.residents) == set()
 
 
 def test_snapshot_stays_the_same_until_it_is_settled() -> None:
@@ -576,7 +569,7 @@ def test_snapshot_stays_the_same_until_it_is_settled() -> None:
     assert (snapshot.users, len(snapshot.dead_letters), snapshot.next_offset) == (["a"], 1, 2)
     assert full.snapshot() == snapshot
     full.settled(snapshot)
-    assert full.snapshot() == (2, START_MS, [], [], [])
+    assert full.snapshot() == (2, START_MS, [], [], [], [])
 
 
 # ---------------------------------------------------------------------- attributes

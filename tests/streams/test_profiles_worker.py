@@ -15,15 +15,16 @@ from faust.types import TP
 
 from models.entities import Event, Item, UserAttributes
 from models.errors import BrokerUnavailable, StoreError, StoreUnavailable
-from models.profiles import ProfilePolicy
+from models.profiles import ProfilePolicy, decode
 from models.profiles.policy import WindowPolicy
 from streams import codec, topics
 from streams.agents.limits import ProfilesLimits
 from streams.agents.profiles import ProfilesWorker
-from streams.checkpoint import PartitionLost, unframe
+from streams.checkpoint import PartitionLost
 from streams.embedded.redis import start_redis
 from streams.keys import profile_key
 from streams.partition import Knowledge, Rules
+from streams.production import Outgoing
 from streams.state import PartitionStore, ProfileStore
 from streams.transport import Chunk
 
@@ -63,11 +64,11 @@ class Broker:
         self.commits: list[dict[tuple[str, int], int]] = []
         self.away_for = 0
 
-    async def produce(self, topic: str, *, key: bytes | None, value: bytes | None, headers: Any = ()) -> None:
-        if self.away_for:
+    async def produce(self, topic: str, records: Sequence[Outgoing]) -> None:
+        if self.away_for and records:
             self.away_for -= 1
             raise BrokerUnavailable("away")
-        self.sent.append((topic, key, value))
+        self.sent += [(topic, record.key, record.value) for record in records]
 
     async def commit(self, offsets: Mapping[TP, int]) -> bool:
         self.commits.append({(tp.topic, tp.partition): offset for tp, offset in offsets.items()})
@@ -119,7 +120,7 @@ class House:
 
     async def events_of(self, user_id: str) -> int:
         state = await self.profiles.read(user_id)
-        return 0 if state is None else unframe(state.profile)[1].events
+        return 0 if state is None else decode(state.profile).events
 
     async def marker(self, number: int) -> int | None:
         found = await self.partitions.read(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import pytest
@@ -11,13 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.entities import Event, Item
-from models.profiles import Profile, ProfilePolicy, encode
+from models.errors import DecodeError
+from models.profiles import Profile, ProfilePolicy
 from models.profiles.policy import WindowPolicy
 from streams import codec, topics
-from streams.checkpoint import admit, checkpoint, contexts_in, frame, take_over, unframe
+from streams.checkpoint import admit, checkpoint, take_over
 from streams.partition import Knowledge, Partition, Rules
-from streams.state import PartitionStore, ProfileStore
-from streams.tracing import Contexts, context_of, headers_of, pack_contexts, trace_id_of, unpack_contexts
+from streams.production import Outgoing
+from streams.state import PartitionStore, ProfileState, ProfileStore, decode_profile_state, encode_profile_state
+from streams.tracing import context_of, headers_of, trace_id_of
 
 START_MS = 20_000 * 86_400_000
 STABLE = settings(max_examples=100, deadline=None, derandomize=True)
@@ -50,13 +53,10 @@ class House:
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self.profiles, self.partitions = ProfileStore(client, tenant="t"), PartitionStore(client, tenant="t")
         self.sent: list[tuple[str, bytes | None, dict[str, bytes]]] = []
-        self.away: set[str] = set()
         self._number = 0
 
-    async def produce(self, topic: str, *, key: bytes | None, value: bytes | None, headers: Any = ()) -> None:
-        if topic in self.away:
-            raise ConnectionError(topic)
-        self.sent.append((topic, key, dict(headers)))
+    async def produce(self, topic: str, records: Sequence[Outgoing]) -> None:
+        self.sent += [(topic, record.key, dict(record.headers)) for record in records]
 
     async def owner(self) -> Partition:
         found = await self.partitions.acquire(0)
@@ -92,10 +92,10 @@ class House:
     def contexts_on(self, topic: str) -> list[bytes]:
         return [context_of(headers.items()) for name, _, headers in self.sent if name == topic]
 
-    async def stored(self, user_id: str) -> bytes:
+    async def stored(self, user_id: str) -> ProfileState:
         state = await self.profiles.read(user_id)
         assert state is not None
-        return state.profile
+        return state
 
 
 @pytest.fixture
@@ -153,26 +153,22 @@ def test_trace_id_is_the_second_part() -> None:
 # ---- what is stored
 
 
-def test_state_without_a_context_has_the_bytes_that_it_always_had() -> None:
-    profile = Profile()
-    assert frame(b"{}", profile) == b"\x02\0\0\0{}" + encode(profile)
-    assert frame(b"{}", profile, Contexts()) == frame(b"{}", profile)
+def test_state_without_a_context_stores_nothing_of_it() -> None:
+    state = ProfileState(1, 2, 3, b"profile")
+    assert len(encode_profile_state(state)) == 24 + len(b"profile")
 
 
-@given(request=st.binary(max_size=50), contexts=st.tuples(st.binary(max_size=600), st.binary(max_size=600)))
+@given(profile=st.binary(max_size=50), context=st.binary(max_size=600))
 @STABLE
-def test_state_with_contexts_gives_all_of_it_back(request: bytes, contexts: tuple[bytes, bytes]) -> None:
-    state = frame(request, Profile(), Contexts(*contexts))
-    read, profile = unframe(state)
-    assert (read, encode(profile), contexts_in(state)) == (request, encode(Profile()), contexts)
+def test_state_with_a_context_gives_both_back(profile: bytes, context: bytes) -> None:
+    state = ProfileState(1, 2, 3, profile, context)
+    assert decode_profile_state(encode_profile_state(state)) == state
 
 
-@given(data=st.binary(max_size=60))
-@STABLE
-def test_any_bytes_give_contexts_that_lie_within_them(data: bytes) -> None:
-    contexts, _ = unpack_contexts(data)
-    assert sum(map(len, contexts)) <= len(data)
-    assert unpack_contexts(pack_contexts(contexts))[0] == contexts
+def test_traced_state_that_is_cut_off_is_a_decode_error() -> None:
+    value = encode_profile_state(ProfileState(1, 2, 3, b"", parent(1)))
+    with pytest.raises(DecodeError, match="has no context"):
+        decode_profile_state(value[:25])
 
 
 # ---- which event is the cause
@@ -199,7 +195,7 @@ async def test_next_request_does_not_inherit_the_context_of_the_one_before(house
     await house.take(owner, event(1, "u", "search", 1_000, query="thing"), event(2, "v", "visit", 2_000))
     await house.save(owner)
     assert house.contexts_on(topics.REQUESTS) == [b""]
-    assert contexts_in(await house.stored("u")) == Contexts()
+    assert (await house.stored("u")).context == b""
 
 
 @given(cuts=st.sets(st.integers(1, 5)))
@@ -217,9 +213,9 @@ def test_cause_does_not_depend_on_how_the_records_were_cut(cuts: set[int]) -> No
     for user_id in "uvw":
         owner.admit(user_id, Profile())
     bounds = [0, *sorted(cuts), len(records)]
-    for first, last in zip(bounds, bounds[1:], strict=False):
+    for first, last in pairwise(bounds):
         owner.apply(owner.decode(records[first:last]))
-    assert {user: owner.residents[user].contexts.request for user in "uvw"} == {"u": parent(3), "v": parent(2), "w": b""}
+    assert {user: fired.context for user, fired in owner.requests.items()} == {"u": parent(3), "v": parent(2)}
 
 
 async def test_label_carries_the_context_of_its_own_event(house: House) -> None:
@@ -255,22 +251,8 @@ async def test_pending_trigger_keeps_its_context_through_a_restart(house: House)
     assert house.contexts_on(topics.REQUESTS) == [parent(1)]
 
 
-async def test_unsent_request_keeps_its_context_through_a_restart_and_later_events(house: House) -> None:
-    owner = await house.owner()
-    await house.take(owner, event(0, "u", "visit", 0, parent(1)), event(1, "u", "search", 900, parent(2), query="thing"))
-    house.away = {topics.REQUESTS}
-    with pytest.raises(ConnectionError):
-        await house.save(owner)  # the states are written, the request is not sent
-    assert contexts_in(await house.stored("u")) == Contexts(request=parent(1), pending=parent(2))
-    house.away = set()
-    await house.save(await house.owner())
-    assert house.contexts_on(topics.REQUESTS) == [parent(1)]
-
-
-async def test_sent_request_leaves_no_context_behind(house: House) -> None:
+async def test_fired_trigger_leaves_no_context_behind(house: House) -> None:
     owner = await house.owner()
     await house.take(owner, event(0, "u", "visit", 0, parent(1)), event(1, "v", "click", 900, item_id="i0"))
     await house.save(owner)
-    await house.save(owner)
-    state = await house.stored("u")
-    assert state == frame(b"", owner.residents["u"].profile)
+    assert (await house.stored("u")).context == b""

@@ -12,9 +12,8 @@ import pytest
 import redis.asyncio
 
 from models.entities import Event, Item, UserAttributes
-from models.profiles import Profile, item_features, update, update_attributes
+from models.profiles import Profile, encode, item_features, update, update_attributes
 from models.profiles.policy import DAY_MS, ProfilePolicy
-from streams.checkpoint import frame
 from streams.cli import main
 from streams.embedded.redis import RunningRedis
 from streams.keys import profile_key
@@ -58,7 +57,7 @@ async def stored(redis_client: redis.asyncio.Redis) -> None:
     update(profile, bought, item_features(LAMP, max_tag_bytes=48), (), offset=7, policy=policy)
     profile.pending, profile.pending_since_ms = "visit", BOUGHT_MS
     store = ProfileStore(redis_client, tenant="t")
-    write = ProfileWrite("u", 7, frame(b"", profile), 60_000)
+    write = ProfileWrite("u", 7, encode(profile), 60_000)
     assert await store.write([write], epoch=5, partition=3) == [True]
 
 
