@@ -2,7 +2,8 @@
 
     SerenError
     ├── DecodeError            bytes that are no valid event, item, request or slate   -> dead-letter, count, go on
-    │   └── UnknownVersion     a record of a schema version that this build cannot read
+    │   └── UnknownVersion     a record of ours of a version that this build cannot read
+    ├── UnreadableProfile      the stored profile of an event's user cannot be read    -> dead-letter the event
     ├── RequestError           one request could not be answered                       -> dead-letter it, keep its batch
     │   └── MalformedAnswer    the model's text could not be parsed; carries the text
     ├── EngineError            SerenGPT's engine
@@ -16,10 +17,21 @@
     ├── CheckpointError        a model folder is missing, corrupt or of another architecture
     └── ConfigError            only at start; names the key, the value and the bound
 
-`retriable` tells the one `except` of an agent which way to go; nothing else decides it.
+What a worker does about an error is decided in one place, `verdict`:
+
+    error                                               verdict   what happens
+    retriable ones: Redis, broker or engine away        retry     pause, back off, try again until it works; counted
+    DecodeError, RequestError, UnreadableProfile        bury      this record to `seren-deadletter`, at once; the rest goes on
+    EngineError, anything unforeseen (a bug)            bury      the same, after a bounded number of tries of it alone
+    UnknownVersion: a newer release wrote it            stop      the process ends loudly and loses nothing: a release that
+                                                                  was rolled back must not bury what the newer one can read
+    EngineDead, StoreError, BrokerError, lost           stop      as above: no other record would fare better
+    partitions, MemoryError, every other SerenError
 """
 
 from __future__ import annotations
+
+from enum import Enum
 
 
 class SerenError(Exception):
@@ -34,6 +46,10 @@ class DecodeError(SerenError):
 
 class UnknownVersion(DecodeError):
     """A well-formed record of a version that this build does not know."""
+
+
+class UnreadableProfile(SerenError):
+    """The stored profile of an event's user cannot be read; the message names the user and what is wrong with the bytes."""
 
 
 class RequestError(SerenError):
@@ -104,3 +120,27 @@ class CheckpointError(SerenError):
 
 class ConfigError(SerenError):
     """A configuration key or value is wrong; the message names the key, the value and the bound."""
+
+
+class Verdict(Enum):
+    """What becomes of the record in hand."""
+
+    RETRY = "retry"
+    BURY = "bury"
+    STOP = "stop"
+
+
+def verdict(error: Exception) -> Verdict:
+    """What to do about an error that came up with one record, or one request, in hand.
+
+    Example:
+        >>> verdict(StoreUnavailable("away")), verdict(UnknownVersion("version 2")), verdict(KeyError("a bug"))
+        (<Verdict.RETRY: 'retry'>, <Verdict.STOP: 'stop'>, <Verdict.BURY: 'bury'>)
+    """
+    if isinstance(error, SerenError) and error.retriable:
+        return Verdict.RETRY
+    if isinstance(error, UnknownVersion | EngineDead | MemoryError):
+        return Verdict.STOP
+    if isinstance(error, SerenError) and not isinstance(error, DecodeError | UnreadableProfile | RequestError | EngineError):
+        return Verdict.STOP
+    return Verdict.BURY

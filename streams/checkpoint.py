@@ -20,20 +20,22 @@ Knows nothing about Faust.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
 from models.entities import SerendipityLabel
-from models.errors import DecodeError, SerenError, StoreUnavailable
+from models.errors import DecodeError, SerenError, StoreUnavailable, UnknownVersion
 from models.profiles import Profile, decode, encode
 from streams import codec, topics
-from streams.partition import DeadLetter, Fired, Partition
+from streams.letters import DeadLetter, pack
+from streams.partition import Fired, Partition
 from streams.production import Outgoing, Produce
 from streams.state import PartitionStore, ProfileState, ProfileStore, ProfileWrite, Restarted
 from streams.tracing import headers_of
 
-ATTEMPT_HEADER = "seren-attempt"
+logger = logging.getLogger(__name__)
+
 CAUSED_HEADER = "seren-caused-ms"
-_LETTER_BYTES = 65_536  # a dead letter keeps at most this much of the key and of the value
 
 
 class PartitionLost(SerenError):
@@ -49,16 +51,20 @@ async def take_over(number: int, partition: Partition, *, profiles: ProfileStore
     users = [user_id for user_id, _ in await partitions.read_due(number)]
     await admit(partition, users, profiles=profiles)
     # A crash may have come before step 5: timers that fire nothing are cleared by the next checkpoint.
-    partition.dirty.update(user_id for user_id in users if partition.timer_of(user_id) is None)
+    admitted = [user_id for user_id in users if user_id in partition.residents]
+    partition.dirty.update(user_id for user_id in admitted if partition.timer_of(user_id) is None)
 
 
 async def admit(partition: Partition, users: Sequence[str], *, profiles: ProfileStore) -> None:
     """Claims users and takes their profiles into memory; a user without a stored state gets a new profile.
 
+    A user whose stored profile cannot be read is noted in `partition.unreadable` and not admitted: what is stored stays as it
+    is, timer included, and is looked at again with the user's next records.
+
     Raises:
         PartitionLost: a newer owner has one of them.
         StoreUnavailable: try again.
-        DecodeError: a stored profile cannot be read; it would be lost by going on.
+        UnknownVersion: a newer release wrote one of them; this one must not go on.
     """
     for user_id, answer in zip(
         users, await profiles.claim(users, epoch=partition.epoch, partition=partition.number), strict=True
@@ -66,19 +72,38 @@ async def admit(partition: Partition, users: Sequence[str], *, profiles: Profile
         if answer is None:
             partition.admit(user_id, Profile())
         elif isinstance(answer, ProfileState):
-            profile = decode(answer.profile)
-            if answer.partition != partition.number or answer.offset < profile.offset:
-                # The topic has more partitions now, and the claim (or one before, from which nothing was written yet) has set
-                # the stored offset to 0: the profile's own offsets mean nothing in this partition.
-                profile.offset = profile.attributes_offset = -1
-            partition.admit(user_id, profile, answer.context)
+            try:
+                _admit_state(partition, user_id, answer)
+            except DecodeError as error:
+                _refuse(partition, user_id, error)
         elif isinstance(answer, DecodeError):
-            raise answer
+            _refuse(partition, user_id, answer)
         else:
             message = (
                 f"partition {partition.number}: user {user_id!r} belongs to epoch {answer.epoch}, ours is {partition.epoch}"
             )
             raise PartitionLost(message)
+
+
+def _admit_state(partition: Partition, user_id: str, state: ProfileState) -> None:
+    profile = decode(state.profile)
+    if state.partition != partition.number or state.offset < profile.offset:
+        # The topic has more partitions now, and the claim (or one before, from which nothing was written yet) has set
+        # the stored offset to 0: the profile's own offsets mean nothing in this partition.
+        profile.offset = profile.attributes_offset = -1
+    partition.admit(user_id, profile, state.context)
+
+
+def _refuse(partition: Partition, user_id: str, error: DecodeError) -> None:
+    if isinstance(error, UnknownVersion):
+        message = (
+            f"stored profile of user {user_id!r}: {error}. A newer release wrote it: run that one, "
+            f"or `seren forget {user_id}` to give the profile up"
+        )
+        raise UnknownVersion(message) from error
+    if user_id not in partition.unreadable:
+        logger.error("stored profile of user %r: %s; its events go to the dead letters, the bytes stay", user_id, error)
+    partition.unreadable[user_id] = str(error)
 
 
 async def checkpoint(
@@ -149,17 +174,7 @@ def _asked(user_id: str, fired: Fired) -> Outgoing:
 
 def buried(letter: DeadLetter) -> Outgoing:
     """A record that could not be used, as it goes to the dead-letter topic: with where it came from and why."""
-    headers = [
-        ("topic", letter.topic.encode()),
-        ("partition", str(letter.partition).encode()),
-        ("offset", str(letter.offset).encode()),
-        ("error", letter.error.encode()),
-        ("reason", letter.reason.encode(errors="replace")[:1024]),
-        (ATTEMPT_HEADER, b"1"),
-        *headers_of(letter.context),
-    ]
-    key, value = (part[:_LETTER_BYTES] if part is not None else None for part in (letter.key, letter.value))
-    return Outgoing(key, value, headers)
+    return Outgoing(*pack(letter))
 
 
 def _write(partition: Partition, user_id: str, ttl_ms: int) -> ProfileWrite:

@@ -39,6 +39,8 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "profiles.checkpoint_events": (1, 10_000_000),
     "profiles.max_users": (1, 100_000_000),
     "profiles.profile_ttl_days": (0.001, 36_500),  # what Redis is told in milliseconds
+    "judging.attempts": (1, 100),
+    "judging.max_failures": (1, 1_000_000),
     "judging.batch": (1, 1024),
     "judging.max_waiting": (1, 1_000_000),  # with room for nobody, nothing would ever be answered
     "judging.hard_ttl_s": (1, 3.2e9),

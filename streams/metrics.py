@@ -57,6 +57,12 @@ _PROFILE_COUNTERS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     ),
     ("seren_users_evicted", "to", "Users that went from memory to Redis", {"redis": "evicted"}),
     ("seren_attributes_refused", "by", "User attributes that a profile has no room for", {"room": "attributes_refused"}),
+    (
+        "seren_start_overs",
+        "why",
+        "Chunks that failed for a reason that nobody foresaw: their partition started over, one record at a time",
+        {"bug": "start_overs"},
+    ),
     ("seren_store_restarts", "store", "Restarts of the store that a worker noticed", {"redis": "store_restarts"}),
 )
 _JUDGING_COUNTERS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
@@ -112,14 +118,18 @@ class _ProfilesCollector(Collector):
         yield from _counters(_PROFILE_COUNTERS, self._worker.counts)
         users = GaugeMetricFamily("seren_users_in_memory", "Profiles in memory", labels=["partition"])
         dirty = GaugeMetricFamily("seren_users_dirty", "Profiles with changes that are not in Redis yet", labels=["partition"])
+        unreadable = GaugeMetricFamily(
+            "seren_users_unreadable", "Users whose stored profiles cannot be read", labels=["partition"]
+        )
         position = GaugeMetricFamily("seren_next_offset", "First offset not yet applied", labels=["partition"])
         watermark = GaugeMetricFamily("seren_watermark_ms", "Event time", labels=["partition"])
         for number, partition in list(self._worker.owned.items()):
             users.add_metric([str(number)], len(partition.residents))
             dirty.add_metric([str(number)], len(partition.dirty))
+            unreadable.add_metric([str(number)], len(partition.unreadable))
             position.add_metric([str(number)], partition.next_offset)
             watermark.add_metric([str(number)], partition.watermark_ms)
-        yield from (users, dirty, position, watermark)
+        yield from (users, dirty, unreadable, position, watermark)
 
 
 class _JudgingCollector(Collector):

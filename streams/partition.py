@@ -33,6 +33,7 @@ from models.profiles.window import days_before, seen
 from models.serendipity import Flags
 from models.trigger import TriggerPolicy
 from streams import codec, topics
+from streams.letters import DeadLetter, letter
 from streams.tracing import context_of
 
 _LAST_MS = 2**54  # twice the newest time that an event can have: a replay's end lies a day after its last event
@@ -47,19 +48,6 @@ class Record(Protocol):
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]]
-
-
-class DeadLetter(NamedTuple):
-    """A record that could not be used, with where it came from and why."""
-
-    topic: str
-    partition: int
-    offset: int
-    error: str
-    reason: str
-    key: bytes | None
-    value: bytes | None
-    context: bytes = b""  # of its trace
 
 
 class Decoded(NamedTuple):
@@ -181,6 +169,7 @@ class Partition:
         self.residents: dict[str, Resident] = {}
         self.dirty: set[str] = set()
         self.requests: dict[str, Fired] = {}
+        self.unreadable: dict[str, str] = {}  # users whose stored profiles cannot be read, and what is wrong with them
         self.counts: Counter[str] = Counter() if counts is None else counts
         self.dead_letters: list[DeadLetter] = []
         self.labels: list[SerendipityLabel] = []
@@ -207,7 +196,7 @@ class Partition:
                 if record.headers:
                     self._note_context(record)
             except DecodeError as error:
-                self._bury(topics.EVENTS, record, error)
+                self.bury(topics.EVENTS, record, error)
                 batch.append(Decoded(record.offset, None, 0, record.timestamp))
         return batch
 
@@ -224,12 +213,10 @@ class Partition:
         if context:
             self._contexts[record.offset] = context
 
-    def _bury(self, topic: str, record: Record, error: DecodeError) -> None:
+    def bury(self, topic: str, record: Record, error: Exception) -> None:
+        """Lets the next checkpoint put the record on the dead-letter topic."""
         self.counts[f"dead_letters_{type(error).__name__}"] += 1
-        context = context_of(record.headers)
-        self.dead_letters.append(
-            DeadLetter(topic, self.number, record.offset, type(error).__name__, str(error), record.key, record.value, context)
-        )
+        self.dead_letters.append(letter(topic, self.number, record, error))
 
     def missing(self, user_ids: Iterable[str]) -> list[str]:
         """Those of the users whose profiles are not in memory, in order of appearance."""
@@ -241,6 +228,7 @@ class Partition:
         resident = Resident(profile, context)
         resident.touched = self._batches
         self.residents[user_id] = resident
+        self.unreadable.pop(user_id, None)
         due = trigger.due_ms(profile, self._rules.trigger)
         if due is not None:
             heappush(self._timers, (due, user_id))
@@ -395,7 +383,7 @@ class Partition:
                 _check_key(record, change.user_id)
                 changes.append((record.offset, change))
             except DecodeError as error:
-                self._bury(topics.ATTRIBUTES, record, error)
+                self.bury(topics.ATTRIBUTES, record, error)
         return changes
 
     def apply_attributes(self, changes: Iterable[tuple[int, UserAttributes]]) -> None:

@@ -22,7 +22,7 @@ from models.entities import Item, UserAttributes
 from models.errors import BrokerUnavailable, DecodeError
 from streams import codec, topics
 from streams.checkpoint import buried
-from streams.partition import DeadLetter
+from streams.letters import DeadLetter
 from streams.production import partition_of
 
 DAY_MS = 86_400_000

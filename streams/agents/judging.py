@@ -17,20 +17,20 @@ import logging
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from faust.types import TP
 
 from models.entities import Request, Slate
-from models.errors import DecodeError, RequestError, SerenError
+from models.errors import RequestError, SerenError, Verdict, verdict
 from models.pipeline import Answer
 from streams import codec, topics
 from streams.agents.clock import Clock
 from streams.agents.limits import JudgingLimits
 from streams.checkpoint import CAUSED_HEADER, buried
 from streams.ledger import OffsetLedger
-from streams.partition import DeadLetter
+from streams.letters import DeadLetter, attempt_of, letter, reason_of
 from streams.production import Produce
 from streams.retry import retrying
 from streams.store import Publication, PublishOutcome, SlateStore
@@ -52,6 +52,7 @@ class Waiting(NamedTuple):
     offset: int
     caused_ms: int
     context: bytes = b""  # of the trace that it belongs to
+    attempt: int = 1
 
 
 class Settling(NamedTuple):
@@ -98,6 +99,7 @@ class JudgingWorker:
         self._waiting: OrderedDict[tuple[str, str], Waiting] = OrderedDict()
         self._ledgers: dict[int, OffsetLedger] = {}
         self._changed = asyncio.Condition()
+        self._failures = 0  # requests in a row that used up their tries
         self._settling: asyncio.Queue[Settling] = asyncio.Queue()  # holds what is published within `settle_s`
 
     # ------------------------------------------------------------------ assignment
@@ -132,8 +134,10 @@ class JudgingWorker:
             ledger.take(record.offset)
             try:
                 request = codec.decode_request(record.value or b"")
-            except DecodeError as error:
-                await self._bury(record, error)
+            except SerenError as error:
+                if verdict(error) is not Verdict.BURY:
+                    raise
+                await self._bury(letter(topics.REQUESTS, record.partition, record, error))
                 ledger.finish(record.offset)
                 await self._commit_finished([chunk.partition])
                 continue
@@ -142,7 +146,8 @@ class JudgingWorker:
                 if self._ledgers.get(chunk.partition) is not ledger:
                     return
                 caused_ms, context = _caused_ms(record.headers), context_of(record.headers)
-                self._put(Waiting(request, chunk.partition, record.offset, caused_ms, context))
+                attempt = attempt_of(record.headers)
+                self._put(Waiting(request, chunk.partition, record.offset, caused_ms, context, attempt))
                 self._changed.notify_all()
 
     def _put(self, waiting: Waiting) -> None:
@@ -159,22 +164,9 @@ class JudgingWorker:
             self._waiting[key] = waiting  # at its elder's place in the queue
             self._finish(other)
 
-    async def _bury(self, record: Any, error: SerenError) -> None:
-        self.counts[f"dead_letters_{type(error).__name__}"] += 1
-        letter = DeadLetter(
-            topics.REQUESTS,
-            record.partition,
-            record.offset,
-            type(error).__name__,
-            str(error),
-            record.key,
-            record.value,
-            context_of(record.headers),
-        )
-        await self._send_letter(letter)
-
-    async def _send_letter(self, letter: DeadLetter) -> None:
-        records = [buried(letter)]
+    async def _bury(self, dead: DeadLetter) -> None:
+        self.counts[f"dead_letters_{dead.error}"] += 1
+        records = [buried(dead)]
         await retrying(lambda: self._produce(topics.DEAD_LETTERS, records), what="bury a request", on_retry=self._count_retry)
 
     # ------------------------------------------------------------------ slates out
@@ -197,12 +189,11 @@ class JudgingWorker:
             await self._serve_batch(batch)
 
     async def _serve_batch(self, batch: list[Waiting]) -> None:
-        requests = [waiting.request for waiting in batch]
-        answers = await retrying(lambda: self._run(self._serve, requests), what="answer requests", on_retry=self._count_retry)
+        answers = await self._answers(batch)
         published_ms = int(self._clock.time() * 1000)
         publications, answered = [], []
         for waiting, answer in zip(batch, answers, strict=True):
-            if isinstance(answer, SerenError):
+            if isinstance(answer, Exception):
                 await self._bury_request(waiting, answer)
             else:
                 publications.append(self._publication(waiting, answer, published_ms))
@@ -219,6 +210,52 @@ class JudgingWorker:
             self._settle(publications, batch)
         else:
             await self._finish_all(batch)
+
+    async def _answers(self, batch: list[Waiting]) -> list[Answer | Exception]:
+        """One outcome per request. When a batch fails as a whole, each request is tried alone: so that one costs no other."""
+        try:
+            answers: list[Answer | Exception] = [*await self._answer([waiting.request for waiting in batch])]
+        except Exception as error:
+            if verdict(error) is not Verdict.BURY:
+                raise
+            logger.exception("a batch of %d requests failed; each is tried alone", len(batch))
+            return [await self._answer_alone(waiting.request) for waiting in batch]
+        self._failures = 0
+        return answers
+
+    async def _answer_alone(self, request: Request) -> Answer | Exception:
+        """The request's answer, or the error of its last try.
+
+        Raises:
+            Exception: one that must stop this worker, or the last of too many requests that failed one after the other.
+        """
+        tries = 0
+        while True:
+            try:
+                [answer] = await self._answer([request])
+            except Exception as error:
+                if verdict(error) is not Verdict.BURY:
+                    raise
+                tries += 1
+                if tries >= self._limits.attempts:
+                    self._failures += 1
+                    if self._failures >= self._limits.max_failures:
+                        raise
+                    return error
+            else:
+                self._failures = 0
+                return answer
+            await asyncio.sleep(self._limits.attempt_s)
+
+    async def _answer(self, requests: Sequence[Request]) -> list[Answer | SerenError]:
+        async def once() -> list[Answer | SerenError]:
+            answers = await self._run(self._serve, requests)
+            for answer in answers:
+                if isinstance(answer, SerenError) and verdict(answer) is not Verdict.BURY:
+                    raise answer
+            return answers
+
+        return await retrying(once, what="answer requests", on_retry=self._count_retry)
 
     def _settle(self, publications: list[Publication], batch: list[Waiting]) -> None:
         self._settling.put_nowait(Settling(self._clock.monotonic() + self._limits.settle_s, publications, batch))
@@ -262,19 +299,19 @@ class JudgingWorker:
         self.counts["items"] += len(answer.items)
         return Publication(slate, trace)
 
-    async def _bury_request(self, waiting: Waiting, error: SerenError) -> None:
-        self.counts[f"dead_letters_{type(error).__name__}"] += 1
-        letter = DeadLetter(
+    async def _bury_request(self, waiting: Waiting, error: Exception) -> None:
+        dead = DeadLetter(
             topics.REQUESTS,
             waiting.partition,
             waiting.offset,
             type(error).__name__,
-            str(error),
+            reason_of(error),
             waiting.request.user_id.encode(),
             codec.encode(waiting.request),
             waiting.context,
+            waiting.attempt,
         )
-        await self._send_letter(letter)
+        await self._bury(dead)
 
     @property
     def waiting_count(self) -> int:

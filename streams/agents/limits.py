@@ -14,6 +14,9 @@ class ProfilesLimits:
     max_users: int = (
         200_000  # profiles in memory, over all partitions, and those of the last `durable_s`; the others are in Redis
     )
+    # More users of a partition than this whose stored profiles cannot be read are no accident of single ones (the wrong Redis,
+    # a broken disk): the worker stops instead of burying everybody's events.
+    max_unreadable: int = 1_000
     profile_ttl_days: float = 400.0  # a user who stays away longer is forgotten
     release_s: float = 60.0  # how long a rebalance may wait for the last checkpoint: 0.2 x max.poll.interval
     idle_s: float = 10.0  # a checkpoint after this long without news; by then it is noticed that Redis restarted
@@ -30,6 +33,10 @@ class JudgingLimits:
     """What bounds a judging worker."""
 
     batch: int = 8  # requests served together; more shares prompts better and makes the first one wait longer
+    attempts: int = 3  # tries of a request alone, after its batch has failed, before it goes to the dead letters
+    attempt_s: float = 1.0  # between two of them: long enough for what was short of memory to recover
+    # Requests in a row that used up their tries: then it is not they who are wrong, and the worker stops.
+    max_failures: int = 16
     max_waiting: int = 1_000  # users who wait in memory; past it the partitions are held back
     settle_s: float = 3.0  # a slate counts as published when it is still there after this (`ProfilesLimits.durable_s`)
     soft_ttl_s: float = 86_400.0  # a slate older than this is stale (papers.md 1.6: 24 h)

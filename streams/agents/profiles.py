@@ -15,16 +15,17 @@ from functools import partial
 
 from faust.types import TP
 
-from models.errors import SerenError, StoreError, StoreUnavailable
+from models.errors import SerenError, StoreError, StoreUnavailable, Verdict, verdict
 from streams import topics
 from streams.agents.clock import Clock
 from streams.agents.footing import Footing
 from streams.agents.limits import ProfilesLimits
 from streams.checkpoint import PartitionLost, StoreRestarted, admit, checkpoint, take_over
 from streams.partition import Knowledge, Partition, Rules
+from streams.poison import apply_attributes_or_bury, apply_or_bury, withhold, withhold_attributes
 from streams.production import Produce
 from streams.retry import retrying
-from streams.state import PartitionStore, ProfileStore
+from streams.state import Checkpoint, PartitionStore, ProfileStore
 from streams.transport import Chunk
 
 logger = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class ProfilesWorker:
         self._last_checkpoint_s: dict[int, float] = {}
         self._last_chunk_s: dict[int, float] = {}
         self._applied: Counter[int] = Counter()
+        self._since: dict[int, list[Chunk]] = {}  # what was applied since the last checkpoint
 
     # ------------------------------------------------------------------ assignment
 
@@ -99,28 +101,33 @@ class ProfilesWorker:
     async def _acquire(self, number: int) -> Partition:
         acquired_s = self._clock.monotonic()
         found = await self._partitions.acquire(number, floor=self._epoch_floor())
-        start = found.next_offset or 0
-        partition = Partition(
-            number,
-            epoch=found.epoch,
-            next_offset=start,
-            watermark_ms=found.watermark_ms or 0,
-            knowledge=self._knowledge,
-            rules=self._rules,
-            counts=self.counts,
-        )
-        partition.next_attribute, partition.life = found.next_attribute, found.life
+        partition = self._partition(number, found)
+        partition.life = found.life
         await take_over(number, partition, profiles=self._profiles, partitions=self._partitions)
         if await self._partitions.life(number) != partition.life:
             message = f"Redis has restarted while partition {number} was taken over"
             raise StoreUnavailable(message)
         self.owned[number] = partition
         self._numbers[number] = found.number
+        self._since[number] = []
         self._last_checkpoint_s[number] = self._last_chunk_s[number] = self._clock.monotonic()
         self._footings[number] = Footing(
             acquired_s=acquired_s, durable_s=self._limits.durable_s, first=not found.next_offset and not found.next_attribute
         )
-        logger.info("partition %d is ours: epoch %d, from offset %d", number, found.epoch, start)
+        logger.info("partition %d is ours: epoch %d, from offset %d", number, found.epoch, partition.next_offset)
+        return partition
+
+    def _partition(self, number: int, found: Checkpoint) -> Partition:
+        partition = Partition(
+            number,
+            epoch=found.epoch,
+            next_offset=found.next_offset or 0,
+            watermark_ms=found.watermark_ms or 0,
+            knowledge=self._knowledge,
+            rules=self._rules,
+            counts=self.counts,
+        )
+        partition.next_attribute = found.next_attribute
         return partition
 
     def _epoch_floor(self) -> int:
@@ -179,28 +186,94 @@ class ProfilesWorker:
             if partition is None:
                 return  # lost to a newer owner, who reads these records again
             try:
-                if chunk.topic == topics.ATTRIBUTES:
-                    await self._take_attributes(partition, chunk)
-                else:
-                    await self._take_events(partition, chunk)
+                partition = await self._take_or_start_over(partition, chunk)
                 if self._is_due(partition):
                     await self._checkpoint(partition)
             except PartitionLost as error:
                 self._drop(partition.number, error)
 
-    async def _take_events(self, partition: Partition, chunk: Chunk) -> None:
-        batch = partition.decode(chunk.records)
-        await self._admit(partition, (decoded.event.user_id for decoded in batch if decoded.event is not None))
-        partition.apply(batch)
-        self._applied[partition.number] += len(batch)
-        self._last_chunk_s[partition.number] = self._clock.monotonic()
+    async def _take_or_start_over(self, partition: Partition, chunk: Chunk) -> Partition:
+        """Applies a chunk; should that fail for a reason that nobody foresaw, again from the last checkpoint, one by one.
 
-    async def _take_attributes(self, partition: Partition, chunk: Chunk) -> None:
-        changes = partition.decode_attributes(chunk.records)
-        await self._admit(partition, (change.user_id for _, change in changes))
-        partition.apply_attributes(changes)
-        partition.passed_attributes(chunk.records[-1].offset)
+        The profile in hand may be half-updated by then, so nothing in memory is trusted any more: it is dropped, and what came
+        since the last checkpoint is applied to the stored states, with a copy of each profile at hand. So an event that fails
+        costs its own letter and nobody's state.
+
+        Returns:
+            The partition that goes on: another object after a start over.
+
+        Raises:
+            Exception: what must stop this worker; also whatever fails outside of an event's own update.
+        """
+        try:
+            await self._take_chunk(partition, chunk)
+        except Exception as error:
+            if verdict(error) is not Verdict.BURY:
+                raise
+            logger.exception("partition %d starts over from its last checkpoint, one event at a time", chunk.partition)
+            fresh = await self._start_over(partition)
+            for earlier in (*self._since[chunk.partition], chunk):
+                await self._take_singly(fresh, earlier)
+            await self._checkpoint(fresh)
+            return fresh
+        self._since[chunk.partition].append(chunk)
+        return partition
+
+    async def _take_chunk(self, partition: Partition, chunk: Chunk) -> None:
+        if chunk.topic == topics.ATTRIBUTES:
+            changes = partition.decode_attributes(chunk.records)
+            await self._admit(partition, (change.user_id for _, change in changes))
+            partition.apply_attributes(withhold_attributes(partition, changes, chunk.records))
+            partition.passed_attributes(chunk.records[-1].offset)
+        else:
+            batch = partition.decode(chunk.records)
+            await self._admit(partition, (decoded.event.user_id for decoded in batch if decoded.event is not None))
+            partition.apply(withhold(partition, batch, chunk.records))
+            self._last_chunk_s[partition.number] = self._clock.monotonic()
         self._applied[partition.number] += len(chunk.records)
+
+    async def _take_singly(self, partition: Partition, chunk: Chunk) -> None:
+        for record in chunk.records:
+            if chunk.topic == topics.ATTRIBUTES:
+                changes = partition.decode_attributes([record])
+                await self._admit(partition, (change.user_id for _, change in changes))
+                for change in withhold_attributes(partition, changes, [record]):
+                    apply_attributes_or_bury(partition, change, record)
+                partition.passed_attributes(record.offset)
+            else:
+                batch = partition.decode([record])
+                await self._admit(partition, (decoded.event.user_id for decoded in batch if decoded.event is not None))
+                for one in withhold(partition, batch, [record]):
+                    apply_or_bury(partition, one, record)
+
+    async def _start_over(self, partition: Partition) -> Partition:
+        """The partition as it was at our last checkpoint, with nothing in memory but what has a timer.
+
+        Raises:
+            PartitionLost: somebody has taken it over since.
+            StoreError: Redis has restarted since; what we dropped might have been needed to write it again.
+        """
+        number = partition.number
+        self.counts["start_overs"] += 1
+        found = await retrying(partial(self._partitions.read, number), what="read a checkpoint", on_retry=self._count_retry)
+        if found is None or found.epoch != partition.epoch:
+            message = f"partition {number}: epoch {partition.epoch} has a successor"
+            raise PartitionLost(message)
+        fresh = self._partition(number, found)
+        fresh.life, fresh.checkpoints = partition.life, partition.checkpoints
+        # As at a takeover: until Redis cannot lose them any more, the states that we start from are not all in memory.
+        self._footings[number] = Footing(
+            acquired_s=self._clock.monotonic(), durable_s=self._limits.durable_s, first=not found.next_offset
+        )
+        await retrying(
+            partial(take_over, number, fresh, profiles=self._profiles, partitions=self._partitions),
+            what=f"start partition {number} over",
+            on_retry=self._count_retry,
+        )
+        await self._check_roots(fresh)
+        if self.owned.get(number) is partition:  # else it was let go meanwhile, as the old one would have been
+            self.owned[number] = fresh
+        return fresh
 
     async def _admit(self, partition: Partition, user_ids: Iterable[str]) -> None:
         users = partition.missing(user_ids)
@@ -208,6 +281,12 @@ class ProfilesWorker:
             await retrying(
                 lambda: admit(partition, users, profiles=self._profiles), what="claim profiles", on_retry=self._count_retry
             )
+            if len(partition.unreadable) > self._limits.max_unreadable:
+                message = (
+                    f"partition {partition.number}: {len(partition.unreadable)} stored profiles cannot be read, "
+                    f"the bound is {self._limits.max_unreadable}; is this the right Redis?"
+                )
+                raise StoreError(message)
             if not self._footings[partition.number].rooted:
                 await self._check_roots(partition)
 
@@ -279,6 +358,7 @@ class ProfilesWorker:
         )
         self._numbers[number] += 1
         self._applied[number] = 0
+        self._since[number].clear()
         self._last_checkpoint_s[number] = self._clock.monotonic()
         offsets = {TP(topics.EVENTS, number): next_offset}
         if partition.next_attribute:

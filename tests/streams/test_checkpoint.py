@@ -9,13 +9,14 @@ import pytest
 import redis.asyncio
 
 from models.entities import Event, Item, UserAttributes
-from models.errors import BrokerUnavailable, DecodeError, SerenError, StoreUnavailable
+from models.errors import BrokerUnavailable, SerenError, StoreUnavailable, UnknownVersion
 from models.profiles import ProfilePolicy, decode
 from models.profiles.policy import WindowPolicy
 from streams import codec, topics
 from streams.checkpoint import PartitionLost, admit, buried, checkpoint, take_over
 from streams.keys import profile_key
-from streams.partition import DeadLetter, Knowledge, Partition, Rules
+from streams.letters import DeadLetter
+from streams.partition import Knowledge, Partition, Rules
 from streams.production import Outgoing
 from streams.state import PartitionStore, ProfileStore, ProfileWrite, Restarted
 
@@ -450,29 +451,46 @@ async def test_user_who_moves_to_another_partition_starts_from_its_first_offset(
     assert (stored.events, stored.offset, stored.attributes) == (2, 2, {"age": "36"})
 
 
-@pytest.mark.parametrize("value", [b"garbage", b"SRNP\x00\x01" + b"\x00" * 18 + b"\x00\x00\x00\x00junk"])
-async def test_state_that_cannot_be_read_stops_its_owner_rather_than_be_lost(value: bytes, house: House) -> None:
+NEWER = b"SRNP\x00\x02" + b"\x00" * 18
+
+
+@pytest.mark.parametrize("value", [b"garbage", b"SRNP\x00\x01" + b"\x00" * 17 + b"\x03junk"])
+async def test_state_that_cannot_be_read_keeps_its_user_out_and_its_bytes_as_they_are(value: bytes, house: House) -> None:
     owner = await house.new_owner()
     await house.client.set(profile_key("t", "u"), value)
-    with pytest.raises(DecodeError):
-        await house.take(owner, FIRST)
-    assert owner.snapshot().next_offset == 0
+    await admit(owner, ["u", "w"], profiles=house.profiles)
+    assert list(owner.residents) == ["w"]
+    assert list(owner.unreadable) == ["u"]
+    stored = await house.client.get(profile_key("t", "u"))
+    assert (stored[:8], stored[12:]) == (value[:8], value[12:]), "all but the epoch of the claim"
+    await house.client.delete(profile_key("t", "u"))
+    await admit(owner, ["u"], profiles=house.profiles)
+    assert owner.unreadable == {}
+
+
+@pytest.mark.parametrize("value", [NEWER, NEWER.replace(b"\x02", b"\x01") + b"\x92\x02\x00"])
+async def test_state_of_a_newer_release_stops_its_owner(value: bytes, house: House) -> None:
+    owner = await house.new_owner()
+    await house.client.set(profile_key("t", "u"), value)
+    with pytest.raises(UnknownVersion, match=r"user 'u'.*newer release"):
+        await admit(owner, ["u"], profiles=house.profiles)
 
 
 # ---------------------------------------------------------------------- bytes
 
 
 def test_dead_letter_keeps_its_origin_and_bounded_bytes() -> None:
-    letter = DeadLetter("behaviour-events", 3, 9, "DecodeError", "é" * 2_000, b"k" * 70_000, b"v" * 70_000)
+    letter = DeadLetter("behaviour-events", 3, 9, "DecodeError", "é" * 2_000, b"k" * 70_000, b"v" * 300_000, attempt=3)
     key, value, pairs = buried(letter)
     headers = dict(pairs)
-    assert (len(key or b""), len(value or b""), len(headers["reason"])) == (65_536, 65_536, 1_024)
-    assert {name: headers[name] for name in ("topic", "partition", "offset", "error", "seren-attempt")} == {
+    assert (len(key or b""), len(value or b""), len(headers["reason"])) == (1_024, 262_144, 1_024)
+    assert {name: headers[name] for name in ("topic", "partition", "offset", "error", "seren-attempt", "cut")} == {
         "topic": b"behaviour-events",
         "partition": b"3",
         "offset": b"9",
         "error": b"DecodeError",
-        "seren-attempt": b"1",
+        "seren-attempt": b"3",
+        "cut": b"key of 70000 bytes, value of 300000 bytes",
     }
 
 

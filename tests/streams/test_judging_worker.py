@@ -14,7 +14,7 @@ import redis.asyncio
 from faust.types import TP
 
 from models.entities import Digest, Exclusions, Request, ScoredItem, Seen, Trace
-from models.errors import EngineDead, EngineOverloaded, RequestError, SerenError, StoreUnavailable
+from models.errors import EngineDead, EngineError, EngineOverloaded, RequestError, SerenError, StoreUnavailable, UnknownVersion
 from models.pipeline import Answer
 from streams import codec, topics
 from streams.agents.judging import JudgingWorker
@@ -64,6 +64,7 @@ class Judge:
         self.batches: list[list[tuple[str, int]]] = []
         self.raises: list[Exception] = []
         self.refuses: dict[str, SerenError] = {}
+        self.bombs: set[str] = set()  # users whose requests end the whole call
         self.open = threading.Event()
         self.open.set()
 
@@ -72,6 +73,8 @@ class Judge:
         assert self.open.wait(10)
         if self.raises:
             raise self.raises.pop(0)
+        if self.bombs & {request.user_id for request in requests}:
+            raise ZeroDivisionError("a bug")
         return [self.refuses.get(request.user_id) or answer(request) for request in requests]
 
 
@@ -301,6 +304,49 @@ async def test_dead_engine_ends_the_serving_and_commits_nothing(house: House) ->
 
 
 # ---- what cannot be answered
+
+
+async def test_request_that_ends_the_whole_call_is_buried_after_its_tries_and_its_batch_is_answered(house: House) -> None:
+    worker = await house.worker(0, attempts=2, attempt_s=0.0)
+    house.judge.bombs = {"v"}
+    await worker.take(chunk(request("u", 1), request("v", 2), request("w", 3), headers=[("seren-attempt", b"2")]))
+    async with serving(worker):
+        await until(lambda: bool(house.commits))
+    assert house.judge.batches == [[("u", 1), ("v", 2), ("w", 3)], [("u", 1)], [("v", 2)], [("v", 2)], [("w", 3)]]
+    assert [await house.offset_of(user) for user in "uvw"] == [1, None, 3]
+    [(value, headers)] = house.letters
+    assert value == codec.encode(request("v", 2))
+    assert (headers["error"], headers["offset"], headers["seren-attempt"]) == (b"ZeroDivisionError", b"1", b"2")
+    assert headers["reason"].endswith(b"in __call__: ZeroDivisionError: a bug")
+    assert house.commits == [{0: 3}]
+
+
+async def test_call_that_failed_once_is_no_reason_to_bury_anybody(house: House) -> None:
+    worker = await house.worker(0, attempt_s=0.0)
+    house.judge.raises = [EngineError("out of memory, this once"), EngineError("and once more")]
+    await worker.take(chunk(request("u", 1), request("v", 2)))
+    async with serving(worker):
+        await until(lambda: bool(house.commits))
+    assert house.letters == []
+    assert [await house.offset_of(user) for user in "uv"] == [1, 2]
+
+
+async def test_engine_that_answers_nobody_ends_the_serving_and_does_not_bury_everybody(house: House) -> None:
+    worker = await house.worker(0, attempts=1, max_failures=3, batch=4)
+    house.judge.bombs = {"u0", "u1", "u2", "u3"}
+    await worker.take(chunk(*(request(f"u{n}", n) for n in range(4))))
+    async with serving(worker) as task:
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.wait_for(task, 10)
+    assert (house.letters, house.commits) == ([], [])
+
+
+async def test_request_of_a_newer_release_stops_the_worker(house: House) -> None:
+    worker = await house.worker(0)
+    newer = codec.encode(msgspec.structs.replace(request("u", 1), version=2))
+    with pytest.raises(UnknownVersion):
+        await worker.take(chunk(newer))
+    assert house.letters == []
 
 
 async def test_malformed_request_is_dead_lettered_with_its_reason_while_the_rest_flows(house: House) -> None:

@@ -105,6 +105,8 @@ async def test_profile_worker_s_names_are_these_and_no_others(profiles: Callable
         'seren_dead_letters_total{error="DecodeError"}',
         'seren_users_in_memory{partition="2"}',
         'seren_users_dirty{partition="2"}',
+        'seren_users_unreadable{partition="2"}',
+        'seren_start_overs_total{why="bug"}',
         'seren_next_offset{partition="2"}',
         'seren_watermark_ms{partition="2"}',
     }

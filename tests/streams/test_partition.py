@@ -15,7 +15,8 @@ from models.entities import Event, Item, Request, SerendipityLabel, UserAttribut
 from models.profiles import Profile, ProfilePolicy, decode, encode
 from models.profiles.policy import LongTermPolicy, WindowPolicy
 from streams import codec, topics
-from streams.partition import DeadLetter, Knowledge, Partition, Resident, Rules
+from streams.letters import DeadLetter
+from streams.partition import Knowledge, Partition, Resident, Rules
 
 DAY_MS = 86_400_000
 START_MS = 20_000 * DAY_MS

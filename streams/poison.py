@@ -1,0 +1,106 @@
+"""Events that cannot be folded into a profile: kept away from it, or taken back out, and sent to the dead letters.
+
+Knows nothing about stores, nor about what decides that this way is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from models.entities import UserAttributes
+from models.errors import UnreadableProfile, Verdict, verdict
+from models.profiles import decode, encode
+from streams import topics
+from streams.partition import Decoded, Partition, Record
+
+
+def withhold(partition: Partition, batch: list[Decoded], records: Sequence[Record]) -> list[Decoded]:
+    """The batch with a mere move of event time in place of each event whose user's stored profile cannot be read.
+
+    Those events become dead letters. All other users' triggers fire as if nothing was wrong.
+
+    Args:
+        partition: with the users that were refused, in `unreadable`.
+        batch: decoded from the records.
+        records: as they came.
+    """
+    if not partition.unreadable:
+        return batch
+    by_offset = {record.offset: record for record in records}
+    kept = []
+    for one in batch:
+        fault = None if one.event is None else partition.unreadable.get(one.event.user_id)
+        if one.event is None or fault is None:
+            kept.append(one)
+        else:
+            partition.bury(topics.EVENTS, by_offset[one.offset], _unreadable(one.event.user_id, fault))
+            kept.append(one._replace(event=None))
+    return kept
+
+
+def withhold_attributes(
+    partition: Partition, changes: list[tuple[int, UserAttributes]], records: Sequence[Record]
+) -> list[tuple[int, UserAttributes]]:
+    """The same for changes of attributes."""
+    if not partition.unreadable:
+        return changes
+    by_offset = {record.offset: record for record in records}
+    for offset, change in changes:
+        fault = partition.unreadable.get(change.user_id)
+        if fault is not None:
+            partition.bury(topics.ATTRIBUTES, by_offset[offset], _unreadable(change.user_id, fault))
+    return [change for change in changes if change[1].user_id not in partition.unreadable]
+
+
+def apply_or_bury(partition: Partition, one: Decoded, record: Record) -> None:
+    """Folds one event in, or leaves everything as it was before it and buries it.
+
+    Raises:
+        Exception: one whose verdict is to stop.
+
+    Cost: a copy of the profile, so several times that of the event itself.
+    """
+    partition.advance(one.watermark_ms, arrived_ms=one.arrived_ms)  # what fires now is not the event's
+    before = _Before(partition, "" if one.event is None else one.event.user_id)
+    try:
+        partition.apply([one])
+    except Exception as error:
+        if verdict(error) is not Verdict.BURY:
+            raise
+        before.restore()
+        partition.bury(topics.EVENTS, record, error)
+        partition.apply([one._replace(event=None)])
+
+
+def apply_attributes_or_bury(partition: Partition, change: tuple[int, UserAttributes], record: Record) -> None:
+    """The same for one change of attributes."""
+    before = _Before(partition, change[1].user_id)
+    try:
+        partition.apply_attributes([change])
+    except Exception as error:
+        if verdict(error) is not Verdict.BURY:
+            raise
+        before.restore()
+        partition.bury(topics.ATTRIBUTES, record, error)
+
+
+class _Before:
+    """A user's state as it was; timers that were added since fire nothing."""
+
+    def __init__(self, partition: Partition, user_id: str) -> None:
+        self._partition = partition
+        self._resident = partition.residents.get(user_id)
+        self._labels = len(partition.labels)
+        if self._resident is not None:
+            self._profile = encode(self._resident.profile)
+            self._beside = (self._resident.context, self._resident.day, self._resident.digest)
+
+    def restore(self) -> None:
+        del self._partition.labels[self._labels :]
+        if self._resident is not None:
+            self._resident.profile = decode(self._profile)
+            self._resident.context, self._resident.day, self._resident.digest = self._beside
+
+
+def _unreadable(user_id: str, fault: str) -> UnreadableProfile:
+    return UnreadableProfile(f"stored profile of user {user_id!r}: {fault}")
