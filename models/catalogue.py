@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
 from models.entities import Item
 
 
@@ -81,11 +83,28 @@ class Catalogue:
         """
         row = self._rows.get(item.item_id)
         if row is None:
-            self._rows[item.item_id] = len(self._items)
-            self._items.append(item)
+            self._items.append(item)  # before its row: whoever reads from another thread finds it there
+            self._rows[item.item_id] = len(self._items) - 1
         elif self._items[row] == item:
             return False
         else:
             self._items[row] = item
         self._version += 1
         return True
+
+    def withdraw(self, item_id: str) -> bool:
+        """Offer an item no longer. It keeps its row, and what profiles know of it keeps its title.
+
+        Returns:
+            Whether anything changed.
+        """
+        item = self.get(item_id)
+        return item is not None and self.upsert(msgspec.structs.replace(item, available=False))
+
+    def follow(self, changes: Iterable[tuple[str, Item | None]]) -> None:
+        """Take changes in as they come on the topic of items: an id and its item, or None for an item that is withdrawn."""
+        for item_id, item in changes:
+            if item is None:
+                self.withdraw(item_id)
+            else:
+                self.upsert(item)

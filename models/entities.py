@@ -88,6 +88,12 @@ class UserAttributes(Struct, frozen=True, kw_only=True):
     attributes: Annotated[dict[Label, Text | None], Meta(max_length=64)]
 
 
+class AttributesForgotten(Struct, frozen=True):
+    """All attributes of a user are to be forgotten: what a null value on `user-attributes` says."""
+
+    user_id: Id
+
+
 class Tag(Struct, frozen=True):
     """One belief about a user, with the source offsets of the events that it rests on (newest last)."""
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 
 from redis.asyncio import Redis
 
+from models.catalogue import Catalogue
 from models.entities import Item
 from models.errors import DecodeError
 from streams import topics
 from streams.agents.judging import JudgingWorker, Serve
 from streams.agents.profiles import ProfilesWorker
 from streams.config import Settings
-from streams.feed import ItemFeed
+from streams.feed import ItemChange, ItemFeed
 from streams.metrics import observe_judging, observe_profiles
 from streams.partition import Knowledge
 from streams.production import BATCH_BYTES, producer_of
@@ -76,14 +78,13 @@ def profiles_app(settings: Settings, items: Sequence[Item]) -> ChunkApp:
 
     @app.task  # type: ignore[untyped-decorator]
     async def follow_items() -> None:
-        feed = ItemFeed(settings.kafka.bootstrap, on_bad=_bad_item)
-        await feed.follow(knowledge.learn)
+        await _follow(settings, knowledge.learn)
 
     return app
 
 
-def judging_app(settings: Settings, serve: Serve) -> ChunkApp:
-    """A judging worker as a Faust app; `serve` is the judging walk with its model and catalogue."""
+def judging_app(settings: Settings, serve: Serve, catalogue: Catalogue) -> ChunkApp:
+    """A judging worker as a Faust app; `serve` is the judging walk with its model, on this catalogue."""
     app = _new_app(settings, "seren-judging")
     worker = JudgingWorker(
         serve=serve,
@@ -111,7 +112,18 @@ def judging_app(settings: Settings, serve: Serve) -> ChunkApp:
         with _ends_the_process("serve requests"):
             await worker.serve_forever()
 
+    @app.task  # type: ignore[untyped-decorator]
+    async def follow_items() -> None:
+        """What is withdrawn, or no longer available, is in no slate from now on; new items are found after a restart."""
+        await _follow(settings, catalogue.follow)
+
     return app
+
+
+async def _follow(settings: Settings, on_changes: Callable[[list[ItemChange]], None]) -> None:
+    with _ends_the_process("follow the items"):
+        feed = ItemFeed(settings.kafka.bootstrap, on_bad=_bad_item)
+        await retrying(partial(feed.follow, on_changes), what="follow the items")
 
 
 def _new_app(settings: Settings, name: str) -> ChunkApp:

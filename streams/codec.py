@@ -95,6 +95,30 @@ def decode_attributes(value: bytes) -> UserAttributes:
     return change
 
 
+def decode_key(key: bytes | None, what: str) -> str:
+    """The id that is a record's key, for records that are nothing but their key: those with a null value.
+
+    Args:
+        key: as it came.
+        what: names the id in the error.
+
+    Raises:
+        DecodeError: there is none, or it is no id.
+
+    Example:
+        >>> decode_key(b"17850", "user_id")
+        '17850'
+    """
+    if not key or len(key) > ID_BYTES:
+        message = f"null value: the key is the {what} and has {len(key or b'')} bytes; the bounds are 1 and {ID_BYTES}"
+        raise DecodeError(message)
+    try:
+        return key.decode()
+    except UnicodeDecodeError as error:
+        message = f"null value: the key is the {what} and no UTF-8: {error}"
+        raise DecodeError(message) from error
+
+
 def decode_request(value: bytes) -> Request:
     """One request of a profile worker. Raises `DecodeError`, `UnknownVersion`."""
     request = _decode(_request_decoder, value, "request", max_bytes=INTERNAL_BYTES)

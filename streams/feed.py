@@ -15,13 +15,15 @@ from streams import codec, topics
 
 logger = logging.getLogger(__name__)
 
+ItemChange = tuple[str, Item | None]  # an item's id, and the item; None where it is no longer offered
+
 
 class ItemFeed:
     """Reads the `items` topic.
 
     Args:
         bootstrap: the broker's address.
-        on_bad: called with each message that is no item, and why.
+        on_bad: called with each message that is no item (its key, where the value is null), and why.
     """
 
     def __init__(self, bootstrap: str, *, on_bad: Callable[[bytes, DecodeError], None]) -> None:
@@ -40,8 +42,10 @@ class ItemFeed:
             try:
                 end = await consumer.end_offsets(consumer.assignment())
                 while any([await consumer.position(tp) < offset for tp, offset in end.items()]):
-                    for item in await self._next(consumer):
-                        by_id[item.item_id] = item
+                    for item_id, item in await self._next(consumer):
+                        by_id.pop(item_id, None)
+                        if item is not None:
+                            by_id[item_id] = item
             finally:
                 await consumer.stop()
         except (KafkaError, OSError) as error:
@@ -49,14 +53,14 @@ class ItemFeed:
             raise BrokerUnavailable(message) from error
         return list(by_id.values())
 
-    async def follow(self, on_items: Callable[[list[Item]], None]) -> None:
-        """Hands new and changed items on as they come, until cancelled. Begins with all that the topic holds."""
+    async def follow(self, on_changes: Callable[[list[ItemChange]], None]) -> None:
+        """Hands new, changed and withdrawn items on as they come, until cancelled. Begins with all that the topic holds."""
         consumer = await self._started()
         try:
             while True:
-                items = await self._next(consumer)
-                if items:
-                    on_items(items)
+                changes = await self._next(consumer)
+                if changes:
+                    on_changes(changes)
         finally:
             await consumer.stop()
 
@@ -82,13 +86,16 @@ class ItemFeed:
         message = f"topic {topics.ITEMS!r} does not exist on {self._bootstrap}; `seren topics` makes it"
         raise BrokerUnavailable(message)
 
-    async def _next(self, consumer: AIOKafkaConsumer) -> list[Item]:
-        items = []
+    async def _next(self, consumer: AIOKafkaConsumer) -> list[ItemChange]:
+        changes: list[ItemChange] = []
         for records in (await consumer.getmany(timeout_ms=500)).values():
             for record in records:
                 try:
-                    if record.value is not None:
-                        items.append(codec.decode_item(record.value))
+                    if record.value is None:
+                        changes.append((codec.decode_key(record.key, "item_id"), None))
+                    else:
+                        item = codec.decode_item(record.value)
+                        changes.append((item.item_id, item))
                 except DecodeError as error:
-                    self._on_bad(record.value, error)
-        return items
+                    self._on_bad(record.value or record.key or b"", error)
+        return changes

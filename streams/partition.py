@@ -23,9 +23,19 @@ from typing import NamedTuple, Protocol
 
 from models import trigger
 from models.catalogue import Catalogue
-from models.entities import Digest, Event, Exclusions, Item, Request, SerendipityLabel, UserAttributes
+from models.entities import AttributesForgotten, Digest, Event, Exclusions, Item, Request, SerendipityLabel, UserAttributes
 from models.errors import DecodeError
-from models.profiles import ItemFeatures, Profile, ProfilePolicy, QueryTags, digest, item_features, update, update_attributes
+from models.profiles import (
+    ItemFeatures,
+    Profile,
+    ProfilePolicy,
+    QueryTags,
+    digest,
+    forget_attributes,
+    item_features,
+    update,
+    update_attributes,
+)
 from models.profiles.policy import day_of
 from models.profiles.possessions import rejected
 from models.profiles.update import is_duplicate
@@ -38,6 +48,9 @@ from streams.tracing import context_of
 
 _LAST_MS = 2**54  # twice the newest time that an event can have: a replay's end lies a day after its last event
 _MILLIS_DIGITS = 17  # of that number
+
+
+AttributeChange = UserAttributes | AttributesForgotten
 
 
 class Record(Protocol):
@@ -98,10 +111,12 @@ class Knowledge:
         for item in self.catalogue.items:
             self._index(item)
 
-    def learn(self, items: Iterable[Item]) -> None:
-        """Takes new and changed items in; what was already folded into profiles stays."""
-        for item in items:
-            if self.catalogue.upsert(item):
+    def learn(self, changes: Iterable[tuple[str, Item | None]]) -> None:
+        """Takes new, changed and withdrawn (None) items in; what was already folded into profiles stays."""
+        for item_id, item in changes:
+            if item is None:
+                self.catalogue.withdraw(item_id)
+            elif self.catalogue.upsert(item):
                 self._index(item)
 
     def _index(self, item: Item) -> None:
@@ -372,13 +387,14 @@ class Partition:
 
     # ------------------------------------------------------------------ attributes
 
-    def decode_attributes(self, records: Iterable[Record]) -> list[tuple[int, UserAttributes]]:
+    def decode_attributes(self, records: Iterable[Record]) -> list[tuple[int, AttributeChange]]:
         """The changes in the records, with their offsets; those that are none become dead letters."""
-        changes = []
+        changes: list[tuple[int, AttributeChange]] = []
         for record in records:
-            if record.value is None:
-                continue
             try:
+                if record.value is None:
+                    changes.append((record.offset, AttributesForgotten(codec.decode_key(record.key, "user_id"))))
+                    continue
                 change = codec.decode_attributes(record.value)
                 _check_key(record, change.user_id)
                 changes.append((record.offset, change))
@@ -386,15 +402,18 @@ class Partition:
                 self.bury(topics.ATTRIBUTES, record, error)
         return changes
 
-    def apply_attributes(self, changes: Iterable[tuple[int, UserAttributes]]) -> None:
+    def apply_attributes(self, changes: Iterable[tuple[int, AttributeChange]]) -> None:
         """Folds changes of user attributes in; every user in them must have been admitted."""
         for offset, change in changes:
             self.passed_attributes(offset)
             profile = self.residents[change.user_id].profile
             if offset <= profile.attributes_offset:
                 continue
-            refused = update_attributes(profile, change, max_bytes=self._rules.profile.attribute_bytes)
-            self.counts["attributes_refused"] += len(refused)
+            if isinstance(change, AttributesForgotten):
+                forget_attributes(profile)
+            else:
+                refused = update_attributes(profile, change, max_bytes=self._rules.profile.attribute_bytes)
+                self.counts["attributes_refused"] += len(refused)
             profile.attributes_offset = offset
             self.dirty.add(change.user_id)
 

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from models.entities import UserAttributes
 from models.errors import UnreadableProfile, Verdict, verdict
 from models.profiles import decode, encode
 from streams import topics
-from streams.partition import Decoded, Partition, Record
+from streams.partition import AttributeChange, Decoded, Partition, Record
 
 
 def withhold(partition: Partition, batch: list[Decoded], records: Sequence[Record]) -> list[Decoded]:
@@ -39,8 +38,8 @@ def withhold(partition: Partition, batch: list[Decoded], records: Sequence[Recor
 
 
 def withhold_attributes(
-    partition: Partition, changes: list[tuple[int, UserAttributes]], records: Sequence[Record]
-) -> list[tuple[int, UserAttributes]]:
+    partition: Partition, changes: list[tuple[int, AttributeChange]], records: Sequence[Record]
+) -> list[tuple[int, AttributeChange]]:
     """The same for changes of attributes."""
     if not partition.unreadable:
         return changes
@@ -72,7 +71,7 @@ def apply_or_bury(partition: Partition, one: Decoded, record: Record) -> None:
         partition.apply([one._replace(event=None)])
 
 
-def apply_attributes_or_bury(partition: Partition, change: tuple[int, UserAttributes], record: Record) -> None:
+def apply_attributes_or_bury(partition: Partition, change: tuple[int, AttributeChange], record: Record) -> None:
     """The same for one change of attributes."""
     before = _Before(partition, change[1].user_id)
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 import faust
 
 from models.catalogue import Catalogue
-from models.entities import Item, Request
+from models.entities import Request
 from models.errors import SerenError
 from models.pipeline import Answer, ServePolicy, serve_batch
 from models.pretrained import serengpt_folder, tower_folder
@@ -19,12 +19,12 @@ from streams.transport import ChunkApp
 
 
 def load_judge(
-    items: Sequence[Item], *, model: str, threads: int, policy: ServePolicy
+    catalogue: Catalogue, *, model: str, threads: int, policy: ServePolicy
 ) -> Callable[[Sequence[Request]], list[Answer | SerenError]]:
     """The judging walk with everything that it needs, loaded and warm.
 
     Args:
-        items: the catalogue.
+        catalogue: may change while the walk is in use: what it withdraws is offered no longer.
         model: a checkpoint folder; empty for the one in the package.
         threads: of the engine.
         policy: counts, weights and thresholds.
@@ -32,7 +32,6 @@ def load_judge(
     Raises:
         CheckpointError: a model folder is missing or corrupt.
     """
-    catalogue = Catalogue(items)
     engine = load_engine(Path(model) if model else serengpt_folder(), threads=threads)
     retriever = Retriever.build(catalogue, tower_folder())
     return partial(serve_batch, engine=engine, retriever=retriever, catalogue=catalogue, policy=policy)

@@ -23,19 +23,20 @@ WATERMARK_HEADER = "seren-watermark-ms"
 
 @dataclass(frozen=True, kw_only=True)
 class Topic:
-    """One topic as it should exist. `retention_ms` None: kept for ever (compacted)."""
+    """One topic as it should exist. `retention_ms` None: kept for ever (compacted), null values for `nulls_ms`."""
 
     name: str
     key: str
     partitions: int = USER_PARTITIONS
     compacted: bool = False
     retention_ms: int | None = None
+    nulls_ms: int = DAY_MS  # who follows the topic and is away for longer may miss that something was deleted
 
     @property
     def settings(self) -> dict[str, str]:
         """The topic's settings as Kafka names them."""
         if self.compacted:
-            return {"cleanup.policy": "compact"}
+            return {"cleanup.policy": "compact", "delete.retention.ms": str(self.nulls_ms)}
         return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
 
 
@@ -44,7 +45,7 @@ TOPICS: dict[str, Topic] = {
     for topic in (
         Topic(name=EVENTS, key="user_id", retention_ms=30 * DAY_MS),
         Topic(name=ITEMS, key="item_id", partitions=1, compacted=True),
-        Topic(name=ATTRIBUTES, key="user_id", compacted=True),
+        Topic(name=ATTRIBUTES, key="user_id", compacted=True, nulls_ms=30 * DAY_MS),
         Topic(name=REQUESTS, key="user_id", retention_ms=2 * DAY_MS),
         Topic(name=DEAD_LETTERS, key="original", partitions=1, retention_ms=14 * DAY_MS),
         Topic(name=LABELS, key="user_id", retention_ms=90 * DAY_MS),

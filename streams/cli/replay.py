@@ -193,12 +193,13 @@ def _verified(
 
 
 def _serve(source: Log, settings: Settings, requests: Mapping[str, bytes], limit: int | None) -> dict[str, Any]:
+    from models.catalogue import Catalogue
     from streams.offline import Refusals, read_items
     from streams.offline.slates import serve_all
     from streams.serve import load_judge
 
     judge = load_judge(
-        read_items(source, Refusals()),
+        Catalogue(read_items(source, Refusals())),
         model=settings.serengpt.model,
         threads=settings.serengpt.threads,
         policy=settings.serve,

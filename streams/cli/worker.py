@@ -36,14 +36,15 @@ def profiles(config: Path | None, log_level: str) -> None:
 @click.option("--log-level", default="warning", show_default=True)
 def judging(config: Path | None, log_level: str) -> None:
     """Requests in, slates out."""
+    from models.catalogue import Catalogue
     from streams.app import judging_app, load_items
     from streams.serve import load_judge, run
 
     settings = settings_of(config)
-    items = asyncio.run(load_items(settings))
-    serve = load_judge(items, model=settings.serengpt.model, threads=settings.serengpt.threads, policy=settings.serve)
+    catalogue = Catalogue(asyncio.run(load_items(settings)))
+    serve = load_judge(catalogue, model=settings.serengpt.model, threads=settings.serengpt.threads, policy=settings.serve)
     _say_ready(log_level)
-    run(judging_app(settings, serve), log_level=log_level)
+    run(judging_app(settings, serve, catalogue), log_level=log_level)
 
 
 @click.command("topics")

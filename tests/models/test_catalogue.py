@@ -59,3 +59,19 @@ def test_upsert_of_a_new_item_takes_the_next_row_and_moves_no_other() -> None:
     catalogue = Catalogue([_item("b"), _item("c")])
     catalogue.upsert(_item("a"))
     assert [catalogue.index(item_id) for item_id in "abc"] == [2, 0, 1]
+
+
+def test_withdrawn_item_keeps_its_row_and_title_and_is_no_longer_available() -> None:
+    catalogue = Catalogue([_item("a"), _item("b")])
+    assert catalogue.withdraw("a") is True
+    assert (catalogue.index("a"), catalogue.at(0).title, catalogue.at(0).available, catalogue.version) == (0, "mug", False, 1)
+    assert catalogue.withdraw("a") is False
+    assert catalogue.withdraw("nobody's") is False
+
+
+def test_item_that_is_offered_again_is_available_again() -> None:
+    catalogue = Catalogue([_item("a")])
+    catalogue.follow([("a", None), ("b", _item("b")), ("a", _item("a"))])
+    assert [item.available for item in catalogue.items] == [True, True]
+    catalogue.follow([("b", None)])
+    assert [item.available for item in catalogue.items] == [True, False]

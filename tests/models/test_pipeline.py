@@ -109,6 +109,17 @@ def test_serve_batch_answers_with_a_full_slate_of_the_engines_tier() -> None:
     assert len({item.item_id for item in answer.items}) == 8
 
 
+def test_withdrawn_item_is_in_no_answer_of_a_retriever_that_still_knows_it() -> None:
+    before = _answer(_request("ann"))
+    gone = before.items[0].item_id
+    catalogue = Catalogue(ITEMS)
+    catalogue.withdraw(gone)
+    [after] = serve_batch([_request("ann")], engine=FakeEngine(), retriever=RETRIEVER, catalogue=catalogue, policy=POLICY)
+    assert isinstance(after, Answer)
+    assert gone not in {item.item_id for item in after.items}
+    assert (gone, "unavailable") in {(one.item_id, one.rule) for one in after.trace.filtered}
+
+
 def test_serve_batch_keeps_order_and_length() -> None:
     outcomes = _serve(*(_request(user) for user in ("ann", "bo", "cleo")))
     assert [outcome.trace.user_id for outcome in outcomes if isinstance(outcome, Answer)] == ["ann", "bo", "cleo"]

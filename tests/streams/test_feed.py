@@ -13,7 +13,7 @@ from models.entities import Item
 from models.errors import BrokerUnavailable, DecodeError
 from streams import codec, topics
 from streams.embedded.broker import RunningBroker, start_broker
-from streams.feed import ItemFeed
+from streams.feed import ItemChange, ItemFeed
 
 
 @pytest.fixture
@@ -81,6 +81,18 @@ async def test_load_tells_of_what_is_no_item_and_passes_over_nulls(broker: Runni
     assert sorted(bad.values) == [b'{"item_id":"b"}', b"\xff"]
 
 
+async def test_load_leaves_out_what_was_withdrawn_and_takes_back_what_is_offered_again(broker: RunningBroker) -> None:
+    async with producing(broker) as producer:
+        for key, value in [("a", "old"), ("b", "old"), ("c", "old"), ("a", None), ("b", None), ("b", "new"), ("gone", None)]:
+            sent = None if value is None else codec.encode(item(key, value))
+            await producer.send_and_wait(topics.ITEMS, sent, key=key.encode(), partition=0)
+        await producer.send_and_wait(topics.ITEMS, None, key=b"\xff", partition=0)
+    bad = Bad()
+    loaded = await ItemFeed(broker.bootstrap, on_bad=bad).load()
+    assert sorted((one.item_id, one.title) for one in loaded) == [("b", "new"), ("c", "old")]
+    assert bad.values == [b"\xff"]
+
+
 async def test_load_from_a_broker_that_is_away_says_so(broker: RunningBroker) -> None:
     broker.stop()
     with pytest.raises(BrokerUnavailable, match=broker.bootstrap) as caught:
@@ -89,11 +101,11 @@ async def test_load_from_a_broker_that_is_away_says_so(broker: RunningBroker) ->
 
 
 async def test_follow_begins_with_all_and_goes_on_with_what_comes(broker: RunningBroker) -> None:
-    seen: list[tuple[str, str]] = []
+    seen: list[tuple[str, str | None]] = []
     came = asyncio.Event()
 
-    def note(items: list[Item]) -> None:
-        seen.extend((one.item_id, one.title) for one in items)
+    def note(changes: list[ItemChange]) -> None:
+        seen.extend((item_id, one and one.title) for item_id, one in changes)
         came.set()
 
     async def wait_for(count: int) -> None:
@@ -111,8 +123,10 @@ async def test_follow_begins_with_all_and_goes_on_with_what_comes(broker: Runnin
             await wait_for(2)
             await put(producer, item("a", "new"))
             await wait_for(3)
+            await producer.send_and_wait(topics.ITEMS, None, key=b"a", partition=0)
+            await wait_for(4)
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
     assert following.cancelled()
-    assert seen == [("a", "old"), ("b", "thing"), ("a", "new")]
+    assert seen == [("a", "old"), ("b", "thing"), ("a", "new"), ("a", None)]

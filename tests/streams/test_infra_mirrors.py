@@ -32,7 +32,8 @@ def test_topics_file_says_what_the_program_makes():
     expected = {}
     for name, topic in TOPICS.items():
         policy = {"cleanup_policy": "compact"} if topic.compacted else {"cleanup_policy": "delete"}
-        retention = {} if topic.retention_ms is None else {"retention_ms": str(topic.retention_ms)}
+        compact = {"delete_retention_ms": str(topic.nulls_ms)}
+        retention = compact if topic.retention_ms is None else {"retention_ms": str(topic.retention_ms)}
         expected[name] = {"key": topic.key, "partitions": str(topic.partitions)} | policy | retention
     assert written_topics() == expected
 

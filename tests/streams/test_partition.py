@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.entities import Event, Item, Request, SerendipityLabel, UserAttributes
-from models.profiles import Profile, ProfilePolicy, decode, encode
+from models.profiles import Profile, ProfilePolicy, decode, digest, encode
 from models.profiles.policy import LongTermPolicy, WindowPolicy
 from streams import codec, topics
 from streams.letters import DeadLetter
@@ -594,6 +594,44 @@ def test_attributes_redelivered_change_nothing() -> None:
     take_attributes(known, [attributes(0, "u", age="old"), attributes(1, "u", age="new")])
     assert known.residents["u"].profile.attributes == {"age": "new"}
     assert known.dirty == {"u"}
+
+
+def test_null_attributes_forget_all_of_a_users_and_nobody_elses() -> None:
+    known = partition()
+    gone = Record(2, 0, b"u", None)
+    take_attributes(known, [attributes(0, "u", age="35", town="Rome"), attributes(1, "v", age="36"), gone])
+    assert known.residents["u"].profile.attributes == {}
+    assert known.residents["v"].profile.attributes == {"age": "36"}
+    take_attributes(known, [attributes(3, "u", town="Oslo"), gone, attributes(0, "u", age="35")])
+    assert known.residents["u"].profile.attributes == {"town": "Oslo"}, "what comes again undoes nothing"
+
+
+def test_attributes_read_from_a_compacted_topic_end_as_those_of_the_whole_one() -> None:
+    """Of a key's records only the newest is left, and of a null not even that."""
+    for left in ([Record(2, 0, b"u", None), attributes(3, "v", age="36")], [attributes(3, "v", age="36")]):
+        known = partition()
+        take_attributes(known, left)
+        found = {user_id: resident.profile.attributes for user_id, resident in known.residents.items()}
+        assert {user_id: held for user_id, held in found.items() if held} == {"v": {"age": "36"}}
+
+
+@pytest.mark.parametrize("key", [None, b"", b"\xff", b"u" * 129])
+def test_null_attributes_of_nobody_become_a_dead_letter(key: bytes | None) -> None:
+    known = partition()
+    take_attributes(known, [Record(0, 0, key, None)])
+    assert [(letter.offset, letter.error) for letter in known.dead_letters] == [(0, "DecodeError")]
+
+
+def test_withdrawn_item_stays_in_the_profile_with_its_title() -> None:
+    known = Knowledge([Item(item_id="i0", title="lamp", category=("shop", "light"))], max_tag_bytes=48)
+    held = Partition(0, epoch=1, next_offset=0, watermark_ms=0, knowledge=known, rules=RULES)
+    take(held, [event_record(0, "u", "purchase", 0, item_id="i0")])
+    known.learn([("i0", None)])
+    read = digest(held.residents["u"].profile, known.catalogue.get, START_MS, RULES.profile)
+    assert [line.title for line in read.history] == ["lamp"]
+    assert [item.available for item in known.catalogue.items] == [False]
+    take(held, [event_record(1, "u", "click", 10, item_id="i0")])
+    assert held.counts["unknown_items"] == 0
 
 
 def test_attributes_that_do_not_fit_are_counted() -> None:
