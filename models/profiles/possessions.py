@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from models.entities import Event
 from models.profiles.features import ItemFeatures
 from models.profiles.policy import PossessionPolicy
 from models.profiles.state import Profile
+
+_T = TypeVar("_T")
 
 
 def move(profile: Profile, event: Event, item: ItemFeatures, day: int, policy: PossessionPolicy) -> None:
@@ -14,9 +18,9 @@ def move(profile: Profile, event: Event, item: ItemFeatures, day: int, policy: P
     if event.type == "purchase":
         profile.in_cart.pop(name, None)
         profile.rejected.pop(name, None)
-        _put(profile.owned, name, day, policy.max_owned)
+        _put(profile.owned, name, None, policy.max_owned)
     elif event.type == "cart":
-        _put(profile.in_cart, name, day, policy.max_in_cart)
+        _put(profile.in_cart, name, None, policy.max_in_cart)
     elif event.type == "cancel":
         profile.owned.pop(name, None)
         profile.in_cart.pop(name, None)
@@ -31,8 +35,9 @@ def rejected(profile: Profile, day: int, policy: PossessionPolicy) -> list[int]:
     return [name for name, since in profile.rejected.items() if day - since <= policy.reject_days]
 
 
-def _put(items: dict[int, int], name: int, day: int, limit: int) -> None:
+def _put(items: dict[int, _T], name: int, value: _T, limit: int) -> None:
+    """The newest is the last one; past the limit the oldest goes."""
     items.pop(name, None)
-    items[name] = day
+    items[name] = value
     if len(items) > limit:
         del items[next(iter(items))]

@@ -13,7 +13,6 @@ from models.entities import TagFamily
 from models.profiles.policy import DAY_MS, ShortTermPolicy, day_of
 from models.profiles.state import Belief, Profile, belief_bytes
 
-_EVIDENCE = 2  # pointers a tag keeps: the newest events that it rests on
 _COUNT_MAX = 0xFFFF
 _KEEP_RATIO = 0.75  # a full pool is pruned to this share of its bytes, so that pruning is rare
 
@@ -45,7 +44,7 @@ def learn(profile: Profile, tags: tuple[str, ...], weight: float, ts_ms: int, of
         belief = pool.get(tag)
         if belief is None:
             if gain > 0.0:
-                pool[tag] = Belief(gain, 1, day, 0, 0, 0, 0, (offset,))
+                pool[tag] = Belief(gain, 1, day, newest=offset)
                 profile.pool_bytes += belief_bytes(tag)
             continue
         weighed = belief.weight + gain
@@ -54,7 +53,8 @@ def learn(profile: Profile, tags: tuple[str, ...], weight: float, ts_ms: int, of
             if belief.count < _COUNT_MAX:
                 belief.count += 1
             belief.last_day = max(belief.last_day, day)
-            belief.evidence = (belief.evidence[-1], offset) if belief.evidence else (offset,)
+            belief.back = offset - belief.newest
+            belief.newest = offset
     if profile.pool_bytes > policy.pool_bytes:
         _prune(profile, policy)
 

@@ -8,60 +8,50 @@ had stayed in memory, so eviction and restarts change no result.
 from __future__ import annotations
 
 import struct
-from typing import Annotated, Any, NamedTuple, get_args
+from array import array
+from collections.abc import Callable
+from functools import partial
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple, get_args
 
 import msgspec
-from msgspec import Meta
+from msgspec import Struct
 
 from models.entities import EventType, TriggerReason
 from models.errors import DecodeError, UnknownVersion
-from models.profiles.policy import BELIEF_OVERHEAD_BYTES, DEED_OVERHEAD_BYTES, LAST_DAY, MAX_VISIT_DAYS
+from models.profiles.features import FAMILIES
+from models.profiles.policy import BELIEF_OVERHEAD_BYTES, DEED_OVERHEAD_BYTES, MAX_VISIT_DAYS
 
-VERSION = 1
-_SEEN_ENTRY = struct.Struct("<IB")
+VERSION = 2
 _DAY_ENTRY = struct.Struct("<IH")
 _NEVER = 15  # index of no visit day; the window and today are at most 15
 _TYPES: tuple[EventType, ...] = get_args(EventType)
+_CODES = {name: code for code, name in enumerate(_TYPES)}
+_FAMILY_PLACES: dict[str, int] = {family: place for place, family in enumerate(FAMILIES)}
 
 
-class Belief:
-    """One tag of the pool. `weight` is in forward-decay form; days count from 1970."""
+class Belief(Struct, array_like=True, gc=False):
+    """One tag of the pool. `weight` is in forward-decay form; days count from 1970.
 
-    __slots__ = (
-        "approved_day",
-        "count",
-        "cycles",
-        "evidence",
-        "issued_count",
-        "issued_positives",
-        "last_day",
-        "weight",
-    )
+    `newest` is the offset of the newest event that it rests on (-1: none), the one before it lies `back` offsets earlier (0: none).
+    """
 
-    def __init__(self, *fields: Any) -> None:
-        (
-            self.weight,
-            self.count,
-            self.last_day,
-            self.approved_day,
-            self.cycles,
-            self.issued_count,
-            self.issued_positives,
-            self.evidence,
-        ) = fields
+    weight: float
+    count: int
+    last_day: int
+    approved_day: int = 0
+    cycles: int = 0
+    issued_count: int = 0
+    issued_positives: int = 0
+    newest: int = -1
+    back: int = 0
 
-    def fields(self) -> tuple[Any, ...]:
-        """The state in the order of the constructor."""
-        return (
-            self.weight,
-            self.count,
-            self.last_day,
-            self.approved_day,
-            self.cycles,
-            self.issued_count,
-            self.issued_positives,
-            self.evidence,
-        )
+    @property
+    def evidence(self) -> tuple[int, ...]:
+        """Offsets of the events that the tag rests on, newest last."""
+        if self.newest < 0:
+            return ()
+        return (self.newest - self.back, self.newest) if self.back else (self.newest,)
 
 
 class Deed(NamedTuple):
@@ -126,9 +116,9 @@ class Profile:
         self.seen_categories: dict[int, int] = {}
         self.seen_brands: dict[int, int] = {}
         self.seen_sellers: dict[int, int] = {}
-        # possessions: fingerprint of the item id -> day
-        self.owned: dict[int, int] = {}
-        self.in_cart: dict[int, int] = {}
+        # possessions: fingerprints of item ids, the oldest first; of what was rejected also the day
+        self.owned: dict[int, None] = {}
+        self.in_cart: dict[int, None] = {}
         self.rejected: dict[int, int] = {}
         # trigger
         self.pending: TriggerReason | None = None
@@ -144,6 +134,14 @@ def encode(profile: Profile) -> bytes:
         >>> decode(encode(Profile())).offset
         -1
     """
+    pool: tuple[dict[str, Belief], ...] = tuple({} for _ in FAMILIES)
+    for tag, belief in profile.pool.items():
+        family, _, text = tag.partition(":")
+        pool[_FAMILY_PLACES[family]][text] = belief
+    offsets, times, types, texts = zip(*profile.deeds, strict=True) if profile.deeds else ((), (), (), ())
+    days = profile.visit_days
+    place = {day: index for index, day in enumerate(days)}
+    place[0] = _NEVER
     return _encoder.encode(
         (
             VERSION,
@@ -155,16 +153,21 @@ def encode(profile: Profile) -> bytes:
             profile.attributes_offset,
             profile.landmark_ms,
             profile.mass,
-            {tag: belief.fields() for tag, belief in profile.pool.items()},
+            profile.pool_bytes,
+            pool,
             profile.approved_cycle,
-            [(deed.offset, deed.ts_ms, _TYPES.index(deed.type), deed.text) for deed in profile.deeds],
-            struct.pack(f"<{len(profile.recent_ids)}I", *profile.recent_ids),
-            profile.visit_days,
-            _pack_seen(profile.seen_categories, profile.visit_days),
-            _pack_seen(profile.seen_brands, profile.visit_days),
-            _pack_seen(profile.seen_sellers, profile.visit_days),
-            _pack_days(profile.owned),
-            _pack_days(profile.in_cart),
+            profile.deeds_bytes,
+            _steps(offsets),
+            _steps(times),
+            bytes([_CODES[name] for name in types]),
+            texts,
+            array("I", profile.recent_ids).tobytes(),
+            array("H", days).tobytes(),
+            _pack_seen(profile.seen_categories, place),
+            _pack_seen(profile.seen_brands, place),
+            _pack_seen(profile.seen_sellers, place),
+            array("I", profile.owned).tobytes(),
+            array("I", profile.in_cart).tobytes(),
             _pack_days(profile.rejected),
             profile.pending,
             profile.pending_since_ms,
@@ -213,9 +216,14 @@ def _restore(fields: _Fields) -> Profile:
         profile.attributes_offset,
         profile.landmark_ms,
         profile.mass,
+        profile.pool_bytes,
         pool,
         profile.approved_cycle,
-        deeds,
+        profile.deeds_bytes,
+        offsets,
+        times,
+        types,
+        texts,
         recent_ids,
         visit_days,
         seen_categories,
@@ -232,18 +240,23 @@ def _restore(fields: _Fields) -> Profile:
     if version != VERSION:
         message = f"version {version}"
         raise ValueError(message)
-    profile.pool = {tag: Belief(*belief) for tag, belief in pool.items()}
-    profile.pool_bytes = sum(belief_bytes(tag) for tag in profile.pool)
-    profile.deeds = [Deed(offset, ts_ms, _TYPES[code], text) for offset, ts_ms, code, text in deeds]
-    profile.deeds_bytes = sum(deed_bytes(deed.text) for deed in profile.deeds)
-    profile.recent_ids = list(struct.unpack(f"<{len(recent_ids) // 4}I", recent_ids))
-    profile.visit_days = visit_days
-    profile.seen_categories = _unpack_seen(seen_categories, visit_days)
-    profile.seen_brands = _unpack_seen(seen_brands, visit_days)
-    profile.seen_sellers = _unpack_seen(seen_sellers, visit_days)
-    profile.owned, profile.in_cart, profile.rejected = (
-        dict(_DAY_ENTRY.iter_unpack(data)) for data in (owned, in_cart, rejected)
-    )
+    profile.pool = {
+        f"{family}:{text}": belief for family, tags in zip(FAMILIES, pool, strict=True) for text, belief in tags.items()
+    }
+    names = [_TYPES[code] for code in types]
+    profile.deeds = list(map(_deed, zip(accumulate(offsets), accumulate(times), names, texts, strict=True)))
+    profile.recent_ids = _numbers("I", recent_ids)
+    profile.visit_days = days = _numbers("H", visit_days)
+    if len(days) > MAX_VISIT_DAYS + 1:
+        message = f"{len(days)} visit days"
+        raise ValueError(message)
+    place = [*days, *(0 for _ in range(16 - len(days)))]
+    profile.seen_categories = _unpack_seen(seen_categories, place)
+    profile.seen_brands = _unpack_seen(seen_brands, place)
+    profile.seen_sellers = _unpack_seen(seen_sellers, place)
+    profile.owned = dict.fromkeys(_numbers("I", owned))
+    profile.in_cart = dict.fromkeys(_numbers("I", in_cart))
+    profile.rejected = dict(_DAY_ENTRY.iter_unpack(rejected))
     return profile
 
 
@@ -257,23 +270,35 @@ def deed_bytes(text: str) -> int:
     return DEED_OVERHEAD_BYTES + len(text.encode())
 
 
-def _pack_seen(seen: dict[int, int], visit_days: list[int]) -> bytes:
-    """Days as places in `visit_days`, two in a byte; every day in `seen` is one of them or 0 (never)."""
-    place = {day: index for index, day in enumerate(visit_days)}
-    place[0] = _NEVER
-    return b"".join([_SEEN_ENTRY.pack(name, place[value >> 16] << 4 | place[value & 0xFFFF]) for name, value in seen.items()])
+def _steps(values: tuple[int, ...]) -> list[int]:
+    """The first value, then what each one adds to the one before: most lines of a history lie close together."""
+    return [*values[:1], *(after - before for before, after in pairwise(values))]
 
 
-def _unpack_seen(data: bytes, visit_days: list[int]) -> dict[int, int]:
-    day = [*visit_days, *(0 for _ in range(16 - len(visit_days)))]
-    return {name: day[places >> 4] << 16 | day[places & 15] for name, places in _SEEN_ENTRY.iter_unpack(data)}
+def _numbers(kind: str, data: bytes) -> list[int]:
+    """Unsigned numbers of two ("H") or four ("I") bytes. Raises `ValueError` for bytes that are left over."""
+    numbers = array(kind)
+    numbers.frombytes(data)
+    return numbers.tolist()
+
+
+def _pack_seen(seen: dict[int, int], place: dict[int, int]) -> bytes:
+    """The names, then a byte each: the last two days as places in the visit days; every day in `seen` is one, or 0 (never)."""
+    places = [place[value >> 16] << 4 | place[value & 0xFFFF] for value in seen.values()]
+    return array("I", seen).tobytes() + bytes(places)
+
+
+def _unpack_seen(data: bytes, day: list[int]) -> dict[int, int]:
+    names = len(data) // 5 * 4
+    pairs = zip(_numbers("I", data[:names]), data[names:], strict=True)
+    return {name: day[places >> 4] << 16 | day[places & 15] for name, places in pairs}
 
 
 def _pack_days(days: dict[int, int]) -> bytes:
     return b"".join([_DAY_ENTRY.pack(name, day) for name, day in days.items()])
 
 
-_BeliefFields = tuple[float, int, int, int, int, int, int, tuple[int, ...]]
+_Tags = dict[str, Belief]
 _Fields = tuple[
     int,  # version
     int,
@@ -284,11 +309,16 @@ _Fields = tuple[
     int,
     int,
     float,
-    dict[str, _BeliefFields],  # pool
     int,
-    list[tuple[int, int, int, str]],  # deeds
+    tuple[_Tags, _Tags, _Tags, _Tags, _Tags],  # pool, by family
+    int,
+    int,
+    list[int],  # deeds, by column
+    list[int],
     bytes,
-    Annotated[list[Annotated[int, Meta(ge=0, le=LAST_DAY)]], Meta(max_length=MAX_VISIT_DAYS + 1)],
+    list[str],
+    bytes,
+    bytes,
     bytes,
     bytes,
     bytes,
@@ -300,6 +330,7 @@ _Fields = tuple[
     int,
     float,
 ]
+_deed: Callable[[tuple[int, int, EventType, str]], Deed] = partial(tuple.__new__, Deed)  # half the time of Deed._make
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Fields)
 _any_decoder = msgspec.msgpack.Decoder(tuple[Any, ...])

@@ -28,7 +28,7 @@ def believing(**tags: dict[str, int]) -> Profile:
             fields["cycles"],
             fields.get("issued_count", 0),
             fields.get("issued_positives", 0),
-            (1,),
+            1,
         )
     return profile
 

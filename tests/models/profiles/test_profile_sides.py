@@ -67,9 +67,9 @@ def test_history_cuts_a_query_at_whole_characters(new_user: Any) -> None:
 def test_possessions_purchase_moves_from_the_cart_to_owned(new_user: Any, thing: Any) -> None:
     user = new_user()
     user.does("cart", thing("mugs"), day=100)
-    assert (user.profile.in_cart, user.profile.owned) == ({MUG: 100}, {})
+    assert (user.profile.in_cart, user.profile.owned) == ({MUG: None}, {})
     user.does("purchase", thing("mugs"), day=101)
-    assert (user.profile.in_cart, user.profile.owned) == ({}, {MUG: 101})
+    assert (user.profile.in_cart, user.profile.owned) == ({}, {MUG: None})
 
 
 def test_possessions_cancel_takes_ownership_back_and_rejects(new_user: Any, thing: Any) -> None:
@@ -83,7 +83,7 @@ def test_possessions_purchase_ends_a_rejection(new_user: Any, thing: Any) -> Non
     user = new_user()
     user.does("hide", thing("mugs"), day=100)
     user.does("purchase", thing("mugs"), day=101)
-    assert (user.profile.rejected, user.profile.owned) == ({}, {MUG: 101})
+    assert (user.profile.rejected, user.profile.owned) == ({}, {MUG: None})
 
 
 def test_possessions_hide_takes_out_of_the_cart_and_leaves_ownership(new_user: Any, thing: Any) -> None:
@@ -116,7 +116,7 @@ def test_possessions_other_types_move_nothing(kind: str, new_user: Any, thing: A
     user = new_user()
     user.does("cart", thing("mugs"), day=100)
     user.does(kind, thing("mugs"), day=100, query="x")
-    assert (user.profile.owned, user.profile.in_cart, user.profile.rejected) == ({}, {MUG: 100}, {})
+    assert (user.profile.owned, user.profile.in_cart, user.profile.rejected) == ({}, {MUG: None}, {})
 
 
 # ---------------------------------------------------------------------- static attributes
