@@ -11,13 +11,16 @@ unexport PYTHONPATH PYTHONHOME
 
 VENV := .venv
 PY := $(VENV)/bin/python
+PEERS := .venv-peers
+BENCH_SERVERS := RUN_FOLDER=$(CURDIR)/.run/bench COMPOSE_PROJECT_NAME=seren-bench
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --no-input
 ARGS ?=
 # The first of these that is Python 3.11 or later.
 PYTHON ?= $(firstword $(foreach name,python3.11 python3 python3.12 python3.13,$(shell \
   $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(name))))
-# Files that import torch at their top can be collected only where the train extra is installed.
+# Files that import torch, or a tool of the benchmark's peers, at their top can be collected only where that is installed.
 TORCH_FILES = $(shell grep -rlE --include='*.py' '^(import|from) (torch|transformers|vllm|safetensors)' models streams)
+PEER_FILES = $(shell grep -rlE --include='*.py' '^(import|from) (quixstreams|bytewax|matplotlib)' streams/bench)
 UNIT := not integration and not train
 
 .PHONY: help
@@ -33,7 +36,7 @@ demo: $(VENV)/.run ## The whole walk on a recorded log: embedded broker and Redi
 
 .PHONY: test
 test: $(VENV)/.dev ## Unit tests and doctests; no services, no torch
-	@$(PY) -m pytest -m "$(UNIT)" --doctest-modules $(addprefix --ignore=,$(TORCH_FILES)) $(ARGS)
+	@$(PY) -m pytest -m "$(UNIT)" --doctest-modules $(addprefix --ignore=,$(TORCH_FILES) $(PEER_FILES)) $(ARGS)
 
 .PHONY: test-train
 test-train: $(VENV)/.train ## Tests of training and of the torch engine (installs torch)
@@ -63,8 +66,14 @@ fmt: $(VENV)/.dev ## Format the code and mend what ruff can mend
 check: lint test ## lint and test
 
 .PHONY: bench
-bench: $(VENV)/.run ## Throughput and latency on this machine, as a table
+bench: $(VENV)/.run ## Throughput and latency on this machine, as a table; then bench-peers
 	@$(VENV)/bin/seren bench $(ARGS)
+	@$(MAKE) bench-peers ARGS=
+
+.PHONY: bench-peers
+bench-peers: $(VENV)/.run $(PEERS)/.made ## Our worker beside Quix Streams, Bytewax, Faust, aiokafka on a Kafka of its own
+	@$(BENCH_SERVERS) infra/local/up.sh
+	@trap '$(BENCH_SERVERS) infra/local/down.sh' EXIT; set -a; source .run/bench/env; $(PY) -m streams.bench.peers --python $(PEERS)/bin/python $(ARGS)
 
 .PHONY: train-small
 train-small: $(VENV)/.train ## Train the small SerenGPT that is shipped, from the shipped log (installs torch)
@@ -81,8 +90,16 @@ down: ## Stop them and remove their data
 
 .PHONY: clean
 clean: down ## Remove .venv, caches and everything else that make has made
-	@rm -rf $(VENV) .run infra/kafka/target build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(PEERS) .run infra/kafka/target build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find models streams tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- the peers of the benchmark: their tools and servers are nobody else's
+
+$(PEERS)/.made: infra/bench/requirements.txt | $(VENV)/.made
+	@echo "Installing the benchmark's peers into $(PEERS) (once; a minute) ..." >&2
+	@$(PY) -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --requirement $<
+	@touch $@
 
 # ---- the environment: installed again when pyproject.toml changes
 

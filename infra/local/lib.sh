@@ -1,7 +1,7 @@
 # Shared by up.sh and down.sh, which source it: where things lie, and whether they run.
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-run_folder="$repository/.run"
+run_folder="${RUN_FOLDER:-$repository/.run}" # another folder is another pair of servers
 env_file="$run_folder/env"
 
 say() { printf '%s\n' "$*" >&2; }

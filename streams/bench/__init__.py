@@ -8,6 +8,8 @@
     profiles.py   the profile update alone, the engine without servers, bytes of profiles
     stores.py     the engine with a real Redis, publishing and reading slates
     workers.py    a worker process behind the embedded broker
+    drain.py      our worker on a real Kafka that was filled beforehand
+    peers/        the same beside Quix Streams, Bytewax, Faust and plain aiokafka (`make bench-peers`)
     judging.py    SerenGPT, retrieval, a whole answer
 
 Throughput is per core: events divided by the CPU seconds of the process that works, which other programs disturb less than

@@ -14,12 +14,17 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # a C type
 
 from models.errors import BrokerError, BrokerUnavailable
-from streams import topics
+from streams import codec, topics
 
 MARK = "seren-bench"
 _PATIENCE_S = 30.0  # a topic is removed or made within a second where nothing else runs
 _LOOK_S = 0.1
-_WAITING_RECORDS = 200_000  # of the producer, 40 MB of the amplified log
+PRODUCER: dict[str, object] = {
+    "partitioner": "murmur2_random",  # as Java's and aiokafka's default; librdkafka's own is another
+    "linger.ms": 20,
+    "batch.size": 1_000_000,
+    "queue.buffering.max.messages": 200_000,  # 40 MB of the amplified log
+}
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,13 @@ class Cluster:
             self._until(lambda: name not in self._topics(), f"topic {name!r} is not gone")
         self._make(name, partitions, settings or {})
 
+    def remove(self, part: str) -> None:
+        """Removes all topics whose names contain this."""
+        names = [name for name in self._topics() if part in name]
+        if names:
+            for removed in self._admin.delete_topics(names).values():
+                removed.result(timeout=_PATIENCE_S)
+
     def renew_topics(self) -> None:
         """Makes all topics of workers empty."""
         for topic in topics.TOPICS.values():
@@ -111,12 +123,9 @@ def fill(bootstrap: str, topic: str, records: Iterable[tuple[bytes, bytes]]) -> 
     started_s = time.monotonic()
     failed: list[KafkaError] = []
     producer = Producer(
-        {
+        PRODUCER
+        | {
             "bootstrap.servers": bootstrap,
-            "partitioner": "murmur2_random",  # as Java's and aiokafka's default; librdkafka's own is another
-            "linger.ms": 20,
-            "batch.size": 1_000_000,
-            "queue.buffering.max.messages": _WAITING_RECORDS,
             "delivery.report.only.error": True,
             "on_delivery": lambda error, _: failed.append(error),
         }
@@ -136,6 +145,11 @@ def fill(bootstrap: str, topic: str, records: Iterable[tuple[bytes, bytes]]) -> 
         message = f"topic {topic!r} holds {loaded.records} of {sent} records: {failed[:1]}"
         raise BrokerError(message)
     return loaded
+
+
+def fill_items(bootstrap: str, lines: Iterable[bytes]) -> None:
+    """Puts a catalogue on its empty topic."""
+    fill(bootstrap, topics.ITEMS, ((codec.decode_item(line).item_id.encode(), line) for line in lines))
 
 
 def ends(bootstrap: str, topic: str) -> dict[int, int]:
