@@ -14,16 +14,16 @@ from confluent_kafka import Producer
 from redis.asyncio import Redis
 
 from models.errors import StoreError
+from models.profiles import decode
 from streams import topics
 from streams.bench.figures import quantile
 from streams.bench.loading import MARK, PRODUCER
 from streams.bench.machine import cpu_seconds, rss_bytes
-from streams.checkpoint import unframe
 from streams.demo.servers import Addresses, Servers, Worker
 from streams.keys import profile_key
 from streams.metrics import scrape
 from streams.playback import Consumers
-from streams.replay import partition_of
+from streams.production import partition_of
 from streams.state import PartitionStore, claims_only, decode_profile_state
 
 TENANT = "bench"
@@ -238,7 +238,7 @@ def stored_events(redis_url: str) -> tuple[int, int]:
             for value in client.mget(keys) if keys else []:
                 if value is not None and not claims_only(value):
                     users += 1
-                    events += unframe(decode_profile_state(value).profile)[1].events
+                    events += decode(decode_profile_state(value).profile).events
     return users, events
 
 

@@ -18,10 +18,9 @@ from streams.bench.peers.fold import Fold
 from streams.bench.peers.report import COLUMNS, cells, report, whole_cells
 from streams.bench.peers.rounds import CONTESTANTS, Contestant, PeerFailed, Row, Run, answer, checked, run_peer, turns
 from streams.bench.peers.task import Tally
-from streams.checkpoint import frame
 from streams.embedded.redis import start_redis
 from streams.keys import profile_key
-from streams.replay import partition_of
+from streams.production import partition_of
 from streams.state import ProfileState, encode_profile_state
 
 RUN = Run(events=10, in_profiles=10, users=2, cpu_s=0.5, wall_s=2.0)
@@ -153,6 +152,6 @@ def test_stored_events_are_those_that_profiles_say_they_hold(tmp_path: Path) -> 
         for user, events in (("a", 3), ("b", 4)):
             profile = Profile()
             profile.events = events
-            client.set(profile_key(TENANT, user), encode_profile_state(ProfileState(1, 0, 9, frame(b"", profile))))
+            client.set(profile_key(TENANT, user), encode_profile_state(ProfileState(1, 0, 9, encode(profile))))
         client.set(profile_key("another", "a"), b"theirs")
         assert stored_events(server.url) == (2, 7)

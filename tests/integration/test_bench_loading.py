@@ -11,7 +11,7 @@ from aiokafka.admin import NewTopic
 from models.errors import BrokerError
 from streams import topics
 from streams.bench.loading import MARK, Cluster, fill
-from streams.replay import partition_of
+from streams.production import partition_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
