@@ -18,8 +18,8 @@ ARGS ?=
 # The first of these that is Python 3.11 or later.
 PYTHON ?= $(firstword $(foreach name,python3.11 python3 python3.12 python3.13,$(shell \
   $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(name))))
-# Files that import torch, or a tool of the benchmark's peers, at their top can be collected only where that is installed.
-TORCH_FILES = $(shell grep -rlE --include='*.py' '^(import|from) (torch|transformers|vllm|safetensors)' models streams)
+# Files that import torch, atheris, or a tool of the benchmark's peers, at their top can be collected only where that is installed.
+TORCH_FILES = $(shell grep -rlE --include='*.py' '^(import|from) (torch|transformers|vllm|safetensors|atheris)' models streams)
 PEER_FILES = $(shell grep -rlE --include='*.py' '^(import|from) (quixstreams|bytewax|matplotlib)' streams/bench)
 UNIT := not integration and not train
 
@@ -49,6 +49,10 @@ itest: $(VENV)/.dev ## Tests against real Kafka and Redis, which `make up` start
 .PHONY: chaos-sim
 chaos-sim: $(VENV)/.run ## 100,000 simulated worlds in which workers, Redis and the broker fail
 	@$(PY) -m streams.simulation --seeds 100000 $(ARGS)
+
+.PHONY: fuzz
+fuzz: $(VENV)/.fuzz ## Ten minutes of coverage-guided fuzzing of all that reads foreign bytes (ARGS="--minutes 60")
+	@$(PY) -m streams.fuzz $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff, mypy, import-linter; changes nothing
@@ -118,6 +122,11 @@ $(VENV)/.run: pyproject.toml | $(VENV)/.made
 $(VENV)/.dev: pyproject.toml | $(VENV)/.made
 	@echo "Installing seren and its development tools into $(VENV) (once; a minute or two) ..." >&2
 	@$(PIP_INSTALL) --editable '.[dev]'
+	@touch $(VENV)/.run $@
+
+$(VENV)/.fuzz: pyproject.toml | $(VENV)/.made
+	@echo "Installing seren with atheris into $(VENV) (once; a minute or two) ..." >&2
+	@$(PIP_INSTALL) --editable '.[fuzz]'
 	@touch $(VENV)/.run $@
 
 $(VENV)/.train: pyproject.toml | $(VENV)/.made

@@ -152,10 +152,10 @@ class Request(Struct, frozen=True, kw_only=True):
     user_id: Id
     surface: str
     reason: TriggerReason
-    as_of_ms: int
-    epoch: int
-    partition: int
-    offset: int
+    as_of_ms: Millis
+    epoch: Annotated[int, Meta(ge=0, lt=2**32)]
+    partition: Annotated[int, Meta(ge=0, lt=2**32)]
+    offset: Annotated[int, Meta(ge=-1, le=2**63 - 1)]
     digest: Digest
     seen: Seen
     exclusions: Exclusions

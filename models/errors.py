@@ -33,6 +33,19 @@ from __future__ import annotations
 
 from enum import Enum
 
+# Characters of a foreign text that a message repeats: its beginning, which says what it was, and its end, which says where.
+_TEXT_HEAD, _TEXT_TAIL = 160, 80
+
+
+def brief(text: str) -> str:
+    """A text for a message; of a long one the beginning and the end, so that no input makes a message grow.
+
+    Example:
+        >>> brief("short"), len(brief("x" * 1_000_000))
+        ('short', 243)
+    """
+    return text if len(text) <= _TEXT_HEAD + _TEXT_TAIL else f"{text[:_TEXT_HEAD]}...{text[-_TEXT_TAIL:]}"
+
 
 class SerenError(Exception):
     """Base of all errors below."""

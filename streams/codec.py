@@ -20,7 +20,7 @@ from models.entities import (
     SerendipityLabel,
     UserAttributes,
 )
-from models.errors import DecodeError, UnknownVersion
+from models.errors import DecodeError, UnknownVersion, brief
 
 MESSAGE_BYTES = 65_536
 # Our own records carry a digest: 24 lines of history, ids and tags, texts from outside that JSON may write with six bytes a
@@ -150,7 +150,7 @@ def _decode(decoder: msgspec.json.Decoder[_T], value: bytes, what: str, *, max_b
     try:
         return decoder.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        message = f"{what}: {error}"
+        message = f"{what}: {brief(str(error))}"  # a wrong enum value stands in it whole
         raise DecodeError(message) from error
 
 

@@ -20,12 +20,19 @@ import msgspec
 from redis.connection import parse_url
 
 from models.blend import BlendPolicy
-from models.errors import ConfigError
+from models.errors import ConfigError, brief
 from models.pipeline import ServePolicy
 from streams.agents.limits import JudgingLimits, ProfilesLimits
 from streams.partition import Rules
 from streams.slates.packed import ITEMS
 
+# Characters of a file: twenty times one that sets every key. And of a line, or of a variable's value: a path or URL has less,
+# and the parser's time grows with the square of the dots in a key.
+FILE_CHARS = 256 * 1024
+LINE_CHARS = 4096
+_INTEGER_BITS = 53  # every float holds such a number exactly
+_DEEPEST = 8  # names in a key; the deepest known one has four
+_NAME_CHARS = 200  # of an unknown name, when the nearest known one is looked for
 _Keys = tuple[str, ...]  # a key as its section and its name: ("kafka", "bootstrap")
 
 PREFIX = "SEREN_"
@@ -121,12 +128,13 @@ def load_settings(path: Path | None, environment: Mapping[str, str]) -> Settings
         if name.startswith(PREFIX):
             if name not in variables:
                 _refuse(name, variables, where="the environment")
+            _check_length(name, value)
             keys = variables[name]
             _put(tree, keys, _table(name, value) if isinstance(known[keys], dict) else value)
     try:
         settings = msgspec.convert(tree, Settings, strict=False)
-    except (msgspec.ValidationError, RecursionError) as error:
-        message = f"configuration: {error}"
+    except (msgspec.ValidationError, RecursionError, OverflowError) as error:
+        message = f"configuration: {brief(str(error))}"
         raise ConfigError(message) from error
     check(settings)
     return settings
@@ -145,7 +153,7 @@ def check(settings: Settings) -> None:
     try:
         parse_url(settings.redis.url)  # type: ignore[no-untyped-call]
     except ValueError as error:
-        message = f"configuration: redis.url = {mask(settings.redis.url)!r}: {error}"
+        message = f"configuration: redis.url = {brief(mask(settings.redis.url))!r}: {brief(mask(str(error)))}"
         raise ConfigError(message) from error
 
 
@@ -170,6 +178,9 @@ def _check_number(key: str, value: Any) -> None:
     numbers = value.values() if isinstance(value, dict) else [value]
     least = -inf if isinstance(value, dict) else 0
     for number in numbers:
+        if isinstance(number, int) and number.bit_length() > _INTEGER_BITS:
+            message = f"configuration: {key} = a number of {number.bit_length()} bits must have at most {_INTEGER_BITS}"
+            raise ConfigError(message)
         if isinstance(number, int | float) and not (isfinite(number) and number >= least):
             message = f"configuration: {key} = {number} must be a finite number" + ("" if least else " of at least 0")
             raise ConfigError(message)
@@ -194,10 +205,23 @@ def mask(text: str) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:
+            text = file.read(FILE_CHARS + 1)
+        if len(text) > FILE_CHARS:
+            message = f"configuration file {path}: more than {FILE_CHARS} characters"
+            raise ConfigError(message)
+        for number, line in enumerate(text.split("\n"), start=1):
+            _check_length(f"file {path}, line {number}", line)
+        return tomllib.loads(text)
     except (OSError, ValueError, RecursionError) as error:  # no UTF-8, no TOML, a number of 5,000 digits, too deep
-        message = f"configuration file {path}: {error}"
+        message = f"configuration file {path}: {brief(str(error))}"
         raise ConfigError(message) from error
+
+
+def _check_length(where: str, text: str) -> None:
+    if len(text) > LINE_CHARS:
+        message = f"configuration: {where}: {len(text)} characters are over the bound of {LINE_CHARS}"
+        raise ConfigError(message)
 
 
 def _leaves(node: Any, path: _Keys = ()) -> Iterator[tuple[_Keys, Any]]:
@@ -214,15 +238,15 @@ def _paths(
 ) -> Iterator[tuple[str, ...]]:
     for name, value in tree.items():
         here = (*path, name)
-        if isinstance(value, dict) and here not in known:
+        if isinstance(value, dict) and here not in known and len(here) < _DEEPEST:
             yield from _paths(value, known, here)
         else:
             yield here
 
 
 def _refuse(name: str, known: Iterable[str], *, where: str) -> NoReturn:
-    near = get_close_matches(name, known, n=1, cutoff=0.0)
-    message = f"configuration: unknown key {name!r} in {where}; the nearest known one is {near[0]!r}"
+    near = get_close_matches(name[:_NAME_CHARS], known, n=1, cutoff=0.0)
+    message = f"configuration: unknown key {brief(name)!r} in {where}; the nearest known one is {near[0]!r}"
     raise ConfigError(message)
 
 
@@ -231,7 +255,7 @@ def _table(name: str, text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError) as error:
-        message = f"configuration: {name}: not a TOML table such as {{purchase = 1.0}}: {error}"
+        message = f"configuration: {name}: not a TOML table such as {{purchase = 1.0}}: {brief(str(error))}"
         raise ConfigError(message) from error
 
 

@@ -3,9 +3,10 @@
 Knows nothing about what a line says; decoding is the codec's. A log folder holds `events.jsonl.zst`, `items.jsonl.zst`,
 `users.jsonl.zst` (the wire records, events in order of time) and `about.json`.
 
-Memory is bounded whatever the file holds: by the frame's window (at most `2**WINDOW_LOG_MAX` bytes), `UNFOLD_BYTES` of one
-step, and one line. A line of more than `LINE_BYTES` is cut to `LINE_BYTES + 1` bytes, which is the flag: it is still over the
-bound of a message, so a decoder refuses it, and the number says which it was.
+Bombs are refused: a file may unfold to `UNFOLD_BYTES`, or to `UNFOLD_RATIO` times what was read of it. Memory is bounded
+whatever the file holds: by the frame's window (at most `2**WINDOW_LOG_MAX` bytes), `STEP_BYTES` of one step, and one line. A
+line of more than `LINE_BYTES` is cut to `LINE_BYTES + 1` bytes, which is the flag: it is still over the bound of a message, so
+a decoder refuses it, and the number says which it was.
 """
 
 from __future__ import annotations
@@ -22,13 +23,17 @@ import msgspec
 from backports import zstd
 from msgspec import Struct
 
-from models.errors import LogError
+from models.errors import LogError, brief
 
 # Bytes of a line without its newline: the bound of a message on the topics, so that every line fits into one.
 LINE_BYTES = 64 * 1024
 # Compressed bytes per step, and the most that one step unfolds to.
 READ_BYTES = 64 * 1024
-UNFOLD_BYTES = 1024 * 1024
+STEP_BYTES = 1024 * 1024
+# Bytes that any file may unfold to, and how many times what was read of it a larger one may. Events of real users fold to a
+# tenth; 16 KiB of zstd may unfold to 500 MB, which would keep a reader busy for hours with blank lines.
+UNFOLD_BYTES = 16 * 1024 * 1024
+UNFOLD_RATIO = 1_000
 # A frame that asks for more memory than 2**27 bytes is refused; it is what `zstd --long` writes at most by default.
 WINDOW_LOG_MAX = 27
 # Level and window (2**23 = 8 MiB) of what is written: level 15 makes a log 20 % larger, level 19 one 11 % smaller in three
@@ -40,6 +45,7 @@ EVENTS = "events.jsonl.zst"
 ITEMS = "items.jsonl.zst"
 USERS = "users.jsonl.zst"
 ABOUT = "about.json"
+ABOUT_BYTES = 64 * 1024  # fifty times the largest of ours
 
 SHIPPED = Path(__file__).parent / "data"
 
@@ -92,11 +98,18 @@ def read_lines(path: Path | str) -> Iterator[tuple[int, bytes]]:
 def _unfolded(file: IO[bytes]) -> Iterator[bytes]:
     """The content of a file of zstd frames, in pieces; EOFError when it ends within a frame."""
     frame = None
+    folded = unfolded = 0
     while piece := file.read(READ_BYTES):
+        folded += len(piece)
         more = True
         while more:
             frame = frame or zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: WINDOW_LOG_MAX})
-            yield frame.decompress(piece, max_length=UNFOLD_BYTES)
+            step = frame.decompress(piece, max_length=STEP_BYTES)
+            unfolded += len(step)
+            if unfolded > max(UNFOLD_BYTES, UNFOLD_RATIO * folded):
+                msg = f"{folded} bytes unfold to more than {UNFOLD_RATIO} times as many: no log, but a bomb"
+                raise EOFError(msg)
+            yield step
             piece = frame.unused_data if frame.eof else b""
             more = bool(piece) if frame.eof else not frame.needs_input
             frame = None if frame.eof else frame
@@ -201,9 +214,14 @@ class RecordedLog:
         """
         path = self.folder / ABOUT
         try:
-            return msgspec.json.decode(path.read_bytes(), type=About)
-        except (OSError, msgspec.MsgspecError) as error:
-            msg = f"{path}: is no description of a recorded log: {error}"
+            with path.open("rb") as file:
+                text = file.read(ABOUT_BYTES + 1)
+            if len(text) > ABOUT_BYTES:
+                msg = f"{path}: has more than {ABOUT_BYTES} bytes"
+                raise LogError(msg)
+            return msgspec.json.decode(text, type=About)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            msg = f"{path}: is no description of a recorded log: {brief(str(error))}"
             raise LogError(msg) from error
 
 

@@ -307,6 +307,9 @@ def decode_profile_state(value: bytes) -> ProfileState:
     if version != PROFILE_VERSION:
         message = f"profile state has version {version}, this build reads version {PROFILE_VERSION}"
         raise UnknownVersion(message)
+    if offset >= OFFSETS:
+        message = f"profile state has offset {offset}, the bound is {OFFSETS}"
+        raise DecodeError(message)
     start = _HEADER.size
     if kind != _TRACED:
         return ProfileState(epoch, partition, offset, value[start:])

@@ -1,6 +1,7 @@
 """Laws of recorded logs: what is written is read, damage is named, and no line is larger than a message."""
 
 import tracemalloc
+from collections import deque
 
 import pytest
 from backports import zstd
@@ -10,6 +11,7 @@ from msgspec import json
 
 from models.entities import Event, Item, UserAttributes
 from models.errors import LogError
+from streams import logs
 from streams.logs import LINE_BYTES, About, RecordedLog, read_lines, shipped_log, write_lines, write_log
 
 LINES = st.lists(st.binary(max_size=60).filter(lambda line: b"\n" not in line), max_size=40)
@@ -83,20 +85,22 @@ def test_oversize_line_is_cut_to_one_byte_over_the_bound_and_the_next_is_whole(t
     ]
 
 
-def test_line_without_an_end_never_fills_the_memory(tmp_path):
-    # 256 MiB of one byte is about 8 KiB of zstd; a step unfolds to 32 MiB at most, which exists twice while it is cut.
+@pytest.mark.parametrize("content", [b"x", b"spam\n"])
+def test_bomb_fills_no_memory_and_is_refused(tmp_path, monkeypatch, content):
+    # 16 MiB are about 1 KiB of zstd: more than 1,000 times as much.
+    monkeypatch.setattr(logs, "UNFOLD_BYTES", 1 << 20)
     path = tmp_path / "bomb.zst"
     writer = zstd.ZstdCompressor()
     with path.open("wb") as file:
-        for _ in range(256):
-            file.write(writer.compress(b"x" * (1 << 20)))
+        for _ in range(16):
+            file.write(writer.compress(content * ((1 << 20) // len(content))))
         file.write(writer.flush())
     tracemalloc.start()
-    ((number, line),) = read_lines(path)
+    with pytest.raises(LogError, match=rf"{path.stat().st_size} bytes unfold to more than 1000 times as many"):
+        deque(read_lines(path), maxlen=0)
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert (number, len(line)) == (1, LINE_BYTES + 1)
-    assert peak_bytes < 100 << 20
+    assert peak_bytes < 40 << 20  # a step of 1 MiB, cut into 200,000 lines
 
 
 def test_truncated_file_yields_what_is_whole_and_then_names_file_and_line(tmp_path):

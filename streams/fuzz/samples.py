@@ -1,0 +1,148 @@
+"""Valid inputs of every target, from which a fuzzer's mutations start. Nobody's data: all of it is made up here."""
+
+from __future__ import annotations
+
+import lzma
+
+from backports import zstd
+
+from models.entities import Behaviour, Digest, Event, Exclusions, Item, Request, Seen, SerendipityLabel, Tag, UserAttributes
+from models.profiles import ItemFeatures, Profile, ProfilePolicy, encode, update
+from streams import codec
+from streams.checkpoint import frame
+from streams.slates.packed import encode_slate
+from streams.slates.record import ReadItem, ReadSlate
+from streams.state import ProfileState, encode_profile_state
+
+_DAY_MS = 86_400_000
+
+TILL_HEADER = b"InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
+_TILL = TILL_HEADER + (
+    b"536365,85123A,WHITE HEART HOLDER,6.0,2010-12-01 08:26:00,2.55,17850.0,United Kingdom\n"
+    b"536365,20685,DOORMAT RED,2.0,2010-12-01 08:26:00,7.95,17850.0,United Kingdom\n"
+    b'C536366,85123a,"WHITE, HEART ""HOLDER""",-1.0,2010-12-01 08:28:00,2.55,17850.0,France\n'
+)
+JOURNEY_TABLES: dict[str, bytes] = {
+    "products": b"product_id,manufacturer_id,department,brand,product_category,product_type,package_size\n"
+    b"10,69,GROCERY,Private,FROZEN  PIZZA,PIZZA/PREMIUM,12 OZ\n11,151,GROCERY,National,SOFT DRINKS,SOFT DRINKS,\n",
+    "transactions_sample": b"household_id,store_id,basket_id,product_id,quantity,sales_value,week,transaction_timestamp\n"
+    b"1,309,500,10,2.0,6.0,5,2017-01-28 19:06:53\n",
+    "promotions_sample": b"product_id,store_id,display_location,mailer_location,week\n10,309,0,A,5\n",
+    "demographics": b"household_id,age,income,home_ownership,marital_status,household_size,household_comp,kids_count\n"
+    b"1,65+,35-49K,,Married,2,2 Adults No Kids,0\n",
+    "coupons": b"coupon_upc,product_id,campaign_id\n77,10,3\n",
+    "coupon_redemptions": b"household_id,coupon_upc,campaign_id,redemption_date\n1,77,3,2017-01-28\n",
+}
+_LINES = b'{"event_id":"1","user_id":"u","type":"visit","ts_ms":5}\n\n{"a":1}\nlast'
+_CSV = b'a,b,c\n1,2,3\n"4\n5","6""7",8\n'
+_TOML = (
+    b'kafka.bootstrap = "127.0.0.1:9092"\n[rules.profile.window]\nvisit_days = 10\n[redis]\nurl = "redis://u:p@h:1/0?db=2"\n'
+    b"[rules.profile.short_term]\nhalf_life_days = 3.5\n"
+)
+_VARIABLES = b"JUDGING_BATCH=4\nREDIS_URL=redis://u:p@h:1/0\nRULES_PROFILE_WINDOW_VISIT_DAYS=10\nKAFKA_MANAGE_TOPICS=false"
+_ABOUT = (
+    b'{"name":"n","licence":"l","source":"s","first_ts_ms":1,"last_ts_ms":2,"events":1,"users":1,"items":1,'
+    b'"events_by_type":{"visit":1},"impressions":false,"notes":"","importer_version":1}'
+)
+
+_EVENTS = [
+    Event(event_id="e1", user_id="u", type="visit", ts_ms=20_000 * _DAY_MS, surface="home"),
+    Event(event_id="e2", user_id="u", type="search", ts_ms=20_000 * _DAY_MS + 5, query="red müg \U0001f600"),
+    Event(
+        event_id="e3",
+        user_id="u",
+        type="purchase",
+        ts_ms=20_001 * _DAY_MS,
+        item_id="i",
+        slot=3,
+        dwell_ms=7,
+        quantity=2,
+        channel="serendipity",
+        slate_id="1-2",
+    ),
+]
+_ITEM = Item(item_id="i", title="mug", category=("home", "mugs"), brand="b", seller="s", price=1.5, tags=("interest:tea",))
+_DIGEST = Digest(
+    static=("age: 35-44",),
+    long_term=(Tag("tea", "interest", 0.5, (3,)),),
+    short_term=(Tag("red", "attribute", 0.25, (3, 4)),),
+    history=(Behaviour("click", "a mug", 5, 5, "i", "mugs"),),
+)
+_REQUEST = Request(
+    user_id="u",
+    surface="home",
+    reason="visit",
+    as_of_ms=7,
+    epoch=1,
+    partition=2,
+    offset=5,
+    digest=_DIGEST,
+    seen=Seen(categories=(1, 2), visit_days=3),
+    exclusions=Exclusions(owned=("i",), seen_recently=("i", "j")),
+)
+_LABEL = SerendipityLabel(
+    event_id="e",
+    user_id="u",
+    item_id="i",
+    title="t",
+    category="mugs",
+    ts_ms=5,
+    partition=2,
+    offset=5,
+    channel=None,
+    related_strict=True,
+    related_loose=False,
+    visit_days=3,
+    digest=_DIGEST,
+)
+
+
+def _slate(*items: ReadItem) -> bytes:
+    return encode_slate(ReadSlate(3, 70, 1_000, 1_010, 2_000, "model@1", "serengpt", items))
+
+
+SLATES = [
+    _slate(),
+    _slate(ReadItem("a", 0.9, 0.5, 0.25, 1.0, 0.125, 1), ReadItem("bé", 0.1, 0.0, 1.0, 0.5, 0.0, 4)),
+    _slate(*(ReadItem(f"item-{place}", 1 / (place + 1), 0.5, 0.5, 0.5, 0.02, place % 5) for place in range(50))),
+]
+
+
+def _profile() -> Profile:
+    profile = Profile()
+    item = ItemFeatures(name=1, category=2, brand=3, seller=4, tags=("category:mugs", "interest:tea"))
+    for offset, event in enumerate(_EVENTS):
+        update(profile, event, item if event.item_id else None, ("attribute:red",), offset=offset, policy=ProfilePolicy())
+    return profile
+
+
+def samples() -> dict[str, list[bytes]]:
+    """Valid inputs by target."""
+    profiles = [Profile(), _profile()]
+    framed = [frame(codec.encode(_REQUEST), profiles[1]), frame(b"", profiles[0])]
+    return {
+        "event": [codec.encode(event) for event in _EVENTS],
+        "item": [codec.encode(_ITEM)],
+        "attributes": [codec.encode(UserAttributes(user_id="u", attributes={"age": "35-44", "city": None}))],
+        "request": [codec.encode(_REQUEST)],
+        "label": [codec.encode(_LABEL)],
+        "slate": SLATES,
+        "slate-sealed": [slate[:-4] for slate in SLATES],
+        "slate-changed": [b"\0\5\1", b"\0\0\1\0\7\x80\0\x50\xff"],
+        "profile": [encode(profile) for profile in profiles],
+        "profile-stored": [encode_profile_state(ProfileState(1, 2, 3, data)) for data in framed],
+        "config-file": [_TOML],
+        "config-variables": [_VARIABLES],
+        "log": [_LINES],
+        "log-zstd": [zstd.compress(_LINES), zstd.compress(b"one\n") + zstd.compress(b"two")],
+        "log-folded": [_LINES],
+        "log-about": [_ABOUT],
+        "table": [_CSV],
+        "table-xz": [lzma.compress(_CSV, preset=0)],
+        "table-folded": [_CSV],
+        "online-retail": [_TILL.removeprefix(TILL_HEADER)],
+        "complete-journey": [
+            bytes([place]) + JOURNEY_TABLES[name].partition(b"\n")[2] for place, name in enumerate(sorted(JOURNEY_TABLES))
+        ],
+        "title": ["RED Mug \ufdfa <|answer|>\n".encode(), b"\0\1\2\3"],
+    }

@@ -1,0 +1,220 @@
+"""The laws: a reader of foreign bytes gives what it documents, or one of the errors that seren raises on purpose.
+
+Each target takes any bytes and says what became of them; it raises `BrokenLaw`, or whatever the reader under test raised
+without meaning to. Where there is a writer, what was read is written, read again and must be the same.
+Knows nothing about where the bytes come from, nor how time and memory are bounded: who calls does that.
+"""
+
+from __future__ import annotations
+
+import lzma
+import tempfile
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from backports import zstd
+
+from models.errors import SerenError
+from models.pretrained import serengpt_folder
+from models.profiles import decode, encode
+from models.serengpt.prompt import TITLE_TOKENS
+from models.serengpt.tokens import SPECIAL_TOKENS, TitleTokenizer
+from streams import codec
+from streams.checkpoint import frame, unframe
+from streams.config import PREFIX, load_settings, masked
+from streams.fuzz.samples import JOURNEY_TABLES, SLATES, TILL_HEADER
+from streams.importers.complete_journey import import_complete_journey
+from streams.importers.online_retail import import_online_retail
+from streams.importers.tables import DroppedRows, read_table
+from streams.logs import LINE_BYTES, RecordedLog, read_lines
+from streams.slates.packed import decode_slate, encode_slate
+from streams.state import decode_profile_state, encode_profile_state
+
+Target = Callable[[bytes], str]
+ACCEPTED = "accepted"
+# Characters of any message: a cut text from outside, the names and bounds around it, and a path (which is the caller's).
+MESSAGE_CHARS = 1_000
+_FOLDERS = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  # a disk would take 4 ms for each input
+
+
+class BrokenLaw(AssertionError):
+    """A reader kept none of its promises about these bytes."""
+
+
+def outcome(target: str, data: bytes) -> str:
+    """What became of `data`: `accepted`, or the error that refused it.
+
+    Raises:
+        BrokenLaw: a promise is broken; any other error is one that the reader should not have raised.
+    """
+    try:
+        return TARGETS[target](data)
+    except SerenError as error:
+        message = str(error)
+        _hold(0 < len(message) <= MESSAGE_CHARS, f"a message of {len(message)} characters")
+        return f"{type(error).__name__}: {message}"
+
+
+def _hold(is_kept: bool, law: str) -> None:
+    if not is_kept:
+        raise BrokenLaw(law)
+
+
+def _wire(read: Callable[[bytes], Any]) -> Target:
+    def target(data: bytes) -> str:
+        entity = read(data)
+        _hold(read(codec.encode(entity)) == entity, "what was written reads as something else")
+        return ACCEPTED
+
+    return target
+
+
+def _slate(data: bytes) -> str:
+    _hold(encode_slate(decode_slate(data)) == data, "one slate has two forms")
+    return ACCEPTED
+
+
+def _sealed_slate(data: bytes) -> str:
+    """With the right checksum, so that what lies behind it is reached."""
+    return _slate(data + zlib.crc32(data).to_bytes(4, "big"))
+
+
+def _changed_slate(data: bytes) -> str:
+    """Changes of a valid slate, three bytes each (place, place, byte): the checksum must tell."""
+    whole = SLATES[len(data) % len(SLATES)]
+    changed = bytearray(whole)
+    for high, low, byte in zip(data[::3], data[1::3], data[2::3], strict=False):
+        changed[(high << 8 | low) % len(changed)] ^= byte
+    if bytes(changed) == whole:
+        return ACCEPTED
+    decode_slate(bytes(changed))
+    message = "a changed slate was read as if nothing had happened"
+    raise BrokenLaw(message)
+
+
+def _profile(data: bytes) -> str:
+    written = encode(decode(data))
+    _hold(encode(decode(written)) == written, "a profile changes each time it is written")
+    return ACCEPTED
+
+
+def _stored_profile(data: bytes) -> str:
+    state = decode_profile_state(data)
+    _hold(decode_profile_state(encode_profile_state(state)) == state, "a state changes when it is written")
+    request, profile = unframe(state.profile)
+    _hold(unframe(frame(request, profile))[0] == request, "a request changes when it is written")
+    return ACCEPTED
+
+
+def _config_file(data: bytes) -> str:
+    with _file("seren.toml", data) as path:
+        masked(load_settings(path, {}))
+    return ACCEPTED
+
+
+def _config_variables(data: bytes) -> str:
+    """Lines of `NAME=value`, the prefix left out."""
+    lines = (line.partition("=") for line in data.decode(errors="replace").split("\n"))
+    masked(load_settings(None, {PREFIX + name: value for name, _, value in lines}))
+    return ACCEPTED
+
+
+def _lines(data: bytes, name: str) -> str:
+    with _file(name, data) as path:
+        for number, (told, line) in enumerate(read_lines(path), start=1):
+            _hold(told == number, "a line has another's number")
+            _hold(len(line) <= LINE_BYTES + 1 and b"\n" not in line, "a line is no line")
+    return ACCEPTED
+
+
+def _about(data: bytes) -> str:
+    with _file("about.json", data) as path:
+        _ = RecordedLog(path.parent).about
+    return ACCEPTED
+
+
+def _table(data: bytes, name: str) -> str:
+    with _file(name, data) as path:
+        for row in read_table(path, ("a", "b"), DroppedRows()):
+            _hold(len(row.cells) == 2, "a row has other cells than were asked for")
+    return ACCEPTED
+
+
+def _till(data: bytes) -> str:
+    with _file("till.csv", TILL_HEADER + data) as path:
+        import_online_retail(path, path.parent / "log")
+        return _whole(path.parent / "log")
+
+
+def _journey(data: bytes) -> str:
+    """The first byte says to which of the tables the rest is added."""
+    names = sorted(JOURNEY_TABLES)
+    chosen = names[data[0] % len(names)] if data else ""
+    with _file("unused", b"") as path:
+        for name, rows in JOURNEY_TABLES.items():
+            (path.parent / f"{name}.csv").write_bytes(rows + (data[1:] if name == chosen else b""))
+        import_complete_journey(path.parent, path.parent / "log")
+        return _whole(path.parent / "log")
+
+
+def _whole(folder: Path) -> str:
+    """Holds what an importer wrote against the bounds of the topics."""
+    log = RecordedLog(folder)
+    for lines, read in ((log.events(), codec.decode_event), (log.items(), codec.decode_item)):
+        deque((read(line) for _, line in lines), maxlen=0)
+    _hold(sum(1 for _ in log.users()) == log.about.users, "users are missing")
+    return ACCEPTED
+
+
+def _title(data: bytes) -> str:
+    """A text into the prompt, and token ids (two bytes each) as an answer out of it."""
+    tokenizer = _tokenizer()
+    ids = tokenizer.encode(data.decode(errors="replace")[:512], TITLE_TOKENS)
+    _hold(len(ids) <= TITLE_TOKENS and min(ids, default=len(SPECIAL_TOKENS)) >= len(SPECIAL_TOKENS), "a delimiter got in")
+    answer = tokenizer.decode([(high << 8 | low) % tokenizer.size for high, low in zip(data[::2], data[1::2], strict=False)])
+    _hold(answer.isprintable() or "<|" not in answer, "a delimiter got out")
+    return ACCEPTED
+
+
+@cache
+def _tokenizer() -> TitleTokenizer:
+    return TitleTokenizer.load(serengpt_folder() / "tokenizer.json")
+
+
+@contextmanager
+def _file(name: str, data: bytes) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="fuzz-", dir=_FOLDERS) as folder:
+        path = Path(folder) / name
+        path.write_bytes(data)
+        yield path
+
+
+TARGETS: dict[str, Target] = {
+    "event": _wire(codec.decode_event),
+    "item": _wire(codec.decode_item),
+    "attributes": _wire(codec.decode_attributes),
+    "request": _wire(codec.decode_request),
+    "label": _wire(codec.decode_label),
+    "slate": _slate,
+    "slate-sealed": _sealed_slate,
+    "slate-changed": _changed_slate,
+    "profile": _profile,
+    "profile-stored": _stored_profile,
+    "config-file": _config_file,
+    "config-variables": _config_variables,
+    "log": lambda data: _lines(data, "log.jsonl"),
+    "log-zstd": lambda data: _lines(data, "log.jsonl.zst"),
+    "log-folded": lambda data: _lines(zstd.compress(data), "log.jsonl.zst"),
+    "log-about": _about,
+    "table": lambda data: _table(data, "table.csv"),
+    "table-xz": lambda data: _table(data, "table.csv.xz"),
+    "table-folded": lambda data: _table(lzma.compress(data, preset=0), "table.csv.xz"),
+    "online-retail": _till,
+    "complete-journey": _journey,
+    "title": _title,
+}
