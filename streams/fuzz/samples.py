@@ -9,7 +9,6 @@ from backports import zstd
 from models.entities import Behaviour, Digest, Event, Exclusions, Item, Request, Seen, SerendipityLabel, Tag, UserAttributes
 from models.profiles import ItemFeatures, Profile, ProfilePolicy, encode, update
 from streams import codec
-from streams.checkpoint import frame
 from streams.slates.packed import encode_slate
 from streams.slates.record import ReadItem, ReadSlate
 from streams.state import ProfileState, encode_profile_state
@@ -33,6 +32,7 @@ JOURNEY_TABLES: dict[str, bytes] = {
     "coupons": b"coupon_upc,product_id,campaign_id\n77,10,3\n",
     "coupon_redemptions": b"household_id,coupon_upc,campaign_id,redemption_date\n1,77,3,2017-01-28\n",
 }
+_TRACEPARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 _LINES = b'{"event_id":"1","user_id":"u","type":"visit","ts_ms":5}\n\n{"a":1}\nlast'
 _CSV = b'a,b,c\n1,2,3\n"4\n5","6""7",8\n'
 _TOML = (
@@ -119,7 +119,7 @@ def _profile() -> Profile:
 def samples() -> dict[str, list[bytes]]:
     """Valid inputs by target."""
     profiles = [Profile(), _profile()]
-    framed = [frame(codec.encode(_REQUEST), profiles[1]), frame(b"", profiles[0])]
+    states = [ProfileState(1, 2, 3, encode(profiles[1]), _TRACEPARENT), ProfileState(1, 2, 3, encode(profiles[0]))]
     return {
         "event": [codec.encode(event) for event in _EVENTS],
         "item": [codec.encode(_ITEM)],
@@ -130,7 +130,9 @@ def samples() -> dict[str, list[bytes]]:
         "slate-sealed": [slate[:-4] for slate in SLATES],
         "slate-changed": [b"\0\5\1", b"\0\0\1\0\7\x80\0\x50\xff"],
         "profile": [encode(profile) for profile in profiles],
-        "profile-stored": [encode_profile_state(ProfileState(1, 2, 3, data)) for data in framed],
+        "profile-stored": [encode_profile_state(state) for state in states],
+        "key": [b"17850", "müller".encode()],
+        "traceparent": [_TRACEPARENT],
         "config-file": [_TOML],
         "config-variables": [_VARIABLES],
         "log": [_LINES],

@@ -25,7 +25,6 @@ from models.profiles import decode, encode
 from models.serengpt.prompt import TITLE_TOKENS
 from models.serengpt.tokens import SPECIAL_TOKENS, TitleTokenizer
 from streams import codec
-from streams.checkpoint import frame, unframe
 from streams.config import PREFIX, load_settings, masked
 from streams.fuzz.samples import JOURNEY_TABLES, SLATES, TILL_HEADER
 from streams.importers.complete_journey import import_complete_journey
@@ -34,6 +33,7 @@ from streams.importers.tables import DroppedRows, read_table
 from streams.logs import LINE_BYTES, RecordedLog, read_lines
 from streams.slates.packed import decode_slate, encode_slate
 from streams.state import decode_profile_state, encode_profile_state
+from streams.tracing import context_of, headers_of
 
 Target = Callable[[bytes], str]
 ACCEPTED = "accepted"
@@ -106,8 +106,18 @@ def _profile(data: bytes) -> str:
 def _stored_profile(data: bytes) -> str:
     state = decode_profile_state(data)
     _hold(decode_profile_state(encode_profile_state(state)) == state, "a state changes when it is written")
-    request, profile = unframe(state.profile)
-    _hold(unframe(frame(request, profile))[0] == request, "a request changes when it is written")
+    return _profile(state.profile)
+
+
+def _key(data: bytes) -> str:
+    _hold(codec.decode_key(data, "user_id").encode() == data, "a key is another's")
+    return ACCEPTED
+
+
+def _traceparent(data: bytes) -> str:
+    """A header's value; one that is no trace context is ignored."""
+    context = context_of([("traceparent", data)])
+    _hold(context_of(headers_of(context)) == context, "a trace context changes on its way")
     return ACCEPTED
 
 
@@ -205,6 +215,8 @@ TARGETS: dict[str, Target] = {
     "slate-changed": _changed_slate,
     "profile": _profile,
     "profile-stored": _stored_profile,
+    "key": _key,
+    "traceparent": _traceparent,
     "config-file": _config_file,
     "config-variables": _config_variables,
     "log": lambda data: _lines(data, "log.jsonl"),
