@@ -39,7 +39,15 @@ CAUSED_HEADER = "seren-caused-ms"
 
 
 class PartitionLost(SerenError):
-    """A newer owner has the partition: drop it, it is in good hands."""
+    """A newer owner has the partition: drop it, it is in good hands.
+
+    Args:
+        what: the write that was refused, in one word; empty where none was.
+    """
+
+    def __init__(self, message: str, what: str = "") -> None:
+        super().__init__(message)
+        self.what = what
 
 
 class StoreRestarted(StoreUnavailable):
@@ -82,7 +90,7 @@ async def admit(partition: Partition, users: Sequence[str], *, profiles: Profile
             message = (
                 f"partition {partition.number}: user {user_id!r} belongs to epoch {answer.epoch}, ours is {partition.epoch}"
             )
-            raise PartitionLost(message)
+            raise PartitionLost(message, "claim")
 
 
 def _admit_state(partition: Partition, user_id: str, state: ProfileState) -> None:
@@ -185,4 +193,4 @@ def _write(partition: Partition, user_id: str, ttl_ms: int) -> ProfileWrite:
 
 def _lost(partition: Partition, what: str) -> PartitionLost:
     message = f"partition {partition.number}: a newer owner refused the {what} of epoch {partition.epoch}"
-    return PartitionLost(message)
+    return PartitionLost(message, what)

@@ -20,7 +20,7 @@ async def retrying(
     operation: Callable[[], Awaitable[_T]],
     *,
     what: str,
-    on_retry: Callable[[], None] | None = None,
+    on_retry: Callable[[SerenError], None] | None = None,
     within_s: float | None = None,
 ) -> _T:
     """The operation's result, after as many tries as it takes.
@@ -28,7 +28,7 @@ async def retrying(
     Args:
         operation: makes one try; it must bear being repeated.
         what: what is being tried, for the log.
-        on_retry: called before each wait, to count.
+        on_retry: called with the error before each wait, to count.
         within_s: give up after this long and raise the last error; None tries until cancelled.
 
     Raises:
@@ -43,7 +43,7 @@ async def retrying(
             if not error.retriable or (deadline is not None and asyncio.get_running_loop().time() + delay_s > deadline):
                 raise
             logger.warning("%s: %s; trying again in %.2f s", what, error, delay_s)
-        if on_retry is not None:
-            on_retry()
+            if on_retry is not None:
+                on_retry(error)
         await asyncio.sleep(delay_s)
         delay_s = min(delay_s * 2, _LONGEST_S)

@@ -33,7 +33,8 @@ TRACE_LEVEL = 3
 # What a hostile frame may make the decompressor set aside; our own frames need no more than TRACE_BYTES.
 TRACE_WINDOW_LOG = 21  # 2 MiB
 
-_OUTCOMES: dict[int, PublishOutcome] = {0: "refused", 1: "repeated", 2: "accepted"}
+_OUTCOMES: dict[int, PublishOutcome] = {0: "refused", 1: "repeated", 2: "accepted", 3: "accepted"}
+_REPLACED_STALE = 3
 
 
 class Publication(NamedTuple):
@@ -62,6 +63,7 @@ class SlateStore:
         self._tenant = tenant
         self._hard_ttl_ms = hard_ttl_ms
         self._jitter_ratio = jitter_ratio
+        self.stale_replaced = 0  # slates that were accepted over one past its soft expiry
         self._publish = Script("publish")
 
     async def publish(self, publications: Sequence[Publication]) -> list[PublishOutcome | RequestError]:
@@ -85,6 +87,7 @@ class SlateStore:
                 outcomes[place] = error
         for place, answer in zip(places, await self._publish.run(self._client, calls), strict=True):
             outcomes[place] = _OUTCOMES[answer]
+            self.stale_replaced += answer == _REPLACED_STALE
         return outcomes
 
     async def read(self, user_id: str, surface: str) -> ReadSlate | None:

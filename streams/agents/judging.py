@@ -28,11 +28,12 @@ from models.pipeline import Answer
 from streams import codec, topics
 from streams.agents.clock import Clock
 from streams.agents.limits import JudgingLimits
+from streams.agents.outages import Outages
 from streams.checkpoint import CAUSED_HEADER, buried
+from streams.distribution import Distribution
 from streams.ledger import OffsetLedger
 from streams.letters import DeadLetter, attempt_of, letter, reason_of
 from streams.production import Produce
-from streams.retry import retrying
 from streams.store import Publication, PublishOutcome, SlateStore
 from streams.tracing import context_of, trace_id_of
 from streams.transport import Chunk
@@ -53,6 +54,13 @@ class Waiting(NamedTuple):
     caused_ms: int
     context: bytes = b""  # of the trace that it belongs to
     attempt: int = 1
+
+
+class Undone(NamedTuple):
+    """When a request was taken, by the monotonic clock, and when its topic got it (ms since 1970)."""
+
+    taken_s: float
+    asked_ms: int
 
 
 class Settling(NamedTuple):
@@ -88,7 +96,10 @@ class JudgingWorker:
         clock: Clock = time,
     ) -> None:
         self.counts: Counter[str] = Counter()
-        self.observe_wait_s: Callable[[float], None] = _unobserved
+        self.assigned: frozenset[int] | None = None  # None: before the first assignment, and during a rebalance
+        self.outages = Outages(clock, self.counts)
+        self.event_to_slate_s = Distribution()
+        self.answer_s = Distribution()
         self._serve = serve
         self._slates = slates
         self._produce = produce
@@ -98,6 +109,7 @@ class JudgingWorker:
         self._clock = clock
         self._waiting: OrderedDict[tuple[str, str], Waiting] = OrderedDict()
         self._ledgers: dict[int, OffsetLedger] = {}
+        self._undone: dict[TP, dict[int, Undone]] = {}
         self._changed = asyncio.Condition()
         self._failures = 0  # requests in a row that used up their tries
         self._settling: asyncio.Queue[Settling] = asyncio.Queue()  # holds what is published within `settle_s`
@@ -109,11 +121,14 @@ class JudgingWorker:
         async with self._changed:
             self._waiting.clear()
             self._ledgers = {tp.partition: OffsetLedger(0) for tp in assigned}
+            self._undone = {tp: {} for tp in assigned}
+            self.assigned = frozenset(self._ledgers)
             self._changed.notify_all()  # whoever waits for room has it, and finds that its partition has gone
         return {}
 
     async def release(self, revoked: Iterable[TP]) -> None:
         """Lets the requests of revoked partitions go; their next owner reads them again."""
+        self.assigned = None
         numbers = {tp.partition for tp in revoked}
         await self._commit_finished(numbers)
         async with self._changed:
@@ -121,17 +136,19 @@ class JudgingWorker:
                 del self._waiting[key]
             for number in numbers:
                 self._ledgers.pop(number, None)
+                self._undone.pop(TP(topics.REQUESTS, number), None)
             self._changed.notify_all()
 
     # ------------------------------------------------------------------ requests in
 
     async def take(self, chunk: Chunk) -> None:
         """Lets the chunk's requests wait, the newest of each user in place of the older ones."""
-        ledger = self._ledgers.get(chunk.partition)
+        ledger, undone = self._ledgers.get(chunk.partition), self._undone.get(TP(topics.REQUESTS, chunk.partition), {})
         for record in chunk.records:
             if ledger is None or self._ledgers.get(chunk.partition) is not ledger:
                 return  # the partition has gone, perhaps while we waited: its next owner reads the rest again
             ledger.take(record.offset)
+            undone[record.offset] = Undone(self._clock.monotonic(), record.timestamp)
             try:
                 request = codec.decode_request(record.value or b"")
             except SerenError as error:
@@ -139,16 +156,22 @@ class JudgingWorker:
                     raise
                 await self._bury(letter(topics.REQUESTS, record.partition, record, error))
                 ledger.finish(record.offset)
+                undone.pop(record.offset, None)
                 await self._commit_finished([chunk.partition])
                 continue
             async with self._changed:
-                await self._changed.wait_for(lambda: len(self._waiting) < self._limits.max_waiting)
+                await self._wait_for_room()
                 if self._ledgers.get(chunk.partition) is not ledger:
                     return
                 caused_ms, context = _caused_ms(record.headers), context_of(record.headers)
                 attempt = attempt_of(record.headers)
                 self._put(Waiting(request, chunk.partition, record.offset, caused_ms, context, attempt))
                 self._changed.notify_all()
+
+    async def _wait_for_room(self) -> None:
+        begun_s = self._clock.monotonic()
+        await self._changed.wait_for(lambda: len(self._waiting) < self._limits.max_waiting)
+        self.outages.paused_s["room"] += self._clock.monotonic() - begun_s
 
     def _put(self, waiting: Waiting) -> None:
         """The newest by fence, not by arrival: a zombie's request may come late, and its slate would be refused."""
@@ -167,7 +190,7 @@ class JudgingWorker:
     async def _bury(self, dead: DeadLetter) -> None:
         self.counts[f"dead_letters_{dead.error}"] += 1
         records = [buried(dead)]
-        await retrying(lambda: self._produce(topics.DEAD_LETTERS, records), what="bury a request", on_retry=self._count_retry)
+        await self.outages.retrying(lambda: self._produce(topics.DEAD_LETTERS, records), what="bury a request")
 
     # ------------------------------------------------------------------ slates out
 
@@ -189,7 +212,9 @@ class JudgingWorker:
             await self._serve_batch(batch)
 
     async def _serve_batch(self, batch: list[Waiting]) -> None:
+        begun_s = self._clock.monotonic()
         answers = await self._answers(batch)
+        self.answer_s.add(self._clock.monotonic() - begun_s)
         published_ms = int(self._clock.time() * 1000)
         publications, answered = [], []
         for waiting, answer in zip(batch, answers, strict=True):
@@ -205,7 +230,9 @@ class JudgingWorker:
                 continue
             self.counts[f"slates_{outcome}"] += 1
             if outcome == "accepted" and waiting.caused_ms >= 0:
-                self.observe_wait_s((published_ms - waiting.caused_ms) / 1000)
+                wait_s = (published_ms - waiting.caused_ms) / 1000
+                self.event_to_slate_s.add(wait_s)
+                self.counts["slates_late"] += wait_s > self._limits.soft_ttl_s
         if self._limits.settle_s > 0 and publications:
             self._settle(publications, batch)
         else:
@@ -255,7 +282,7 @@ class JudgingWorker:
                     raise answer
             return answers
 
-        return await retrying(once, what="answer requests", on_retry=self._count_retry)
+        return await self.outages.retrying(once, what="answer requests")
 
     def _settle(self, publications: list[Publication], batch: list[Waiting]) -> None:
         self._settling.put_nowait(Settling(self._clock.monotonic() + self._limits.settle_s, publications, batch))
@@ -273,7 +300,7 @@ class JudgingWorker:
                 await self._finish_all(settling.batch)
 
     async def _publish(self, publications: list[Publication]) -> list[PublishOutcome | RequestError]:
-        return await retrying(lambda: self._slates.publish(publications), what="publish slates", on_retry=self._count_retry)
+        return await self.outages.retrying(lambda: self._slates.publish(publications), what="publish slates")
 
     async def _finish_all(self, batch: list[Waiting]) -> None:
         for waiting in batch:
@@ -297,6 +324,7 @@ class JudgingWorker:
             items=answer.items,
         )
         self.counts["items"] += len(answer.items)
+        self.counts[f"answers_{answer.tier}"] += 1
         return Publication(slate, trace)
 
     async def _bury_request(self, waiting: Waiting, error: Exception) -> None:
@@ -313,15 +341,37 @@ class JudgingWorker:
         )
         await self._bury(dead)
 
+    # ------------------------------------------------------------------ what it tells of itself
+
     @property
     def waiting_count(self) -> int:
         """Users who wait for a slate."""
         return len(self._waiting)
 
+    @property
+    def stale_replaced(self) -> int:
+        """Published slates whose elder was past its soft expiry."""
+        return self._slates.stale_replaced
+
+    def undone(self) -> list[Undone]:
+        """The requests that were taken and are not finished with."""
+        return [one for taken in list(self._undone.values()) for one in list(taken.values())]
+
+    def oldest_undone_s(self) -> float:
+        """For how long the oldest of them has been here; 0 without any."""
+        return max((self._clock.monotonic() - one.taken_s for one in self.undone()), default=0.0)
+
+    def positions(self) -> dict[TP, int]:
+        """The first offset of each partition that is not finished with."""
+        return {TP(topics.REQUESTS, number): ledger.committable for number, ledger in list(self._ledgers.items())}
+
+    # ------------------------------------------------------------------ offsets
+
     def _finish(self, waiting: Waiting) -> None:
         ledger = self._ledgers.get(waiting.partition)
         if ledger is not None:
             ledger.finish(waiting.offset)
+            self._undone.get(TP(topics.REQUESTS, waiting.partition), {}).pop(waiting.offset, None)
 
     async def _commit_finished(self, partitions: Iterable[int]) -> None:
         offsets = {
@@ -332,9 +382,6 @@ class JudgingWorker:
         if offsets:
             await self._commit(offsets)
 
-    def _count_retry(self) -> None:
-        self.counts["retries"] += 1
-
 
 def _cancelled() -> bool:
     """Python 3.11's asyncio.wait_for, with which redis-py sends, may swallow a cancellation: so look before each new work."""
@@ -344,10 +391,6 @@ def _cancelled() -> bool:
 
 def _fence(request: Request) -> tuple[int, int]:
     return request.epoch, request.offset
-
-
-def _unobserved(wait_s: float) -> None:
-    """What is done with a waiting time until somebody measures."""
 
 
 def _caused_ms(headers: Sequence[tuple[str, bytes]]) -> int:

@@ -17,14 +17,16 @@ from faust.types import TP
 
 from models.errors import SerenError, StoreError, StoreUnavailable, Verdict, verdict
 from streams import topics
+from streams.agents.arrivals import Arrivals, late_count
 from streams.agents.clock import Clock
 from streams.agents.footing import Footing
 from streams.agents.limits import ProfilesLimits
+from streams.agents.outages import Outages
 from streams.checkpoint import PartitionLost, StoreRestarted, admit, checkpoint, take_over
+from streams.distribution import Distribution
 from streams.partition import Knowledge, Partition, Rules
 from streams.poison import apply_attributes_or_bury, apply_or_bury, withhold, withhold_attributes
 from streams.production import Produce
-from streams.retry import retrying
 from streams.state import Checkpoint, PartitionStore, ProfileStore
 from streams.transport import Chunk
 
@@ -60,6 +62,11 @@ class ProfilesWorker:
     ) -> None:
         self.counts: Counter[str] = Counter()
         self.owned: dict[int, Partition] = {}
+        self.assigned: frozenset[int] | None = None  # None: before the first assignment, and during a rebalance
+        self.outages = Outages(clock, self.counts)
+        self.event_to_profile_s = Distribution()
+        self.event_time_to_profile_s = Distribution()
+        self.checkpoint_s = Distribution()
         self._knowledge = knowledge
         self._profiles = profiles
         self._partitions = partitions
@@ -76,6 +83,7 @@ class ProfilesWorker:
         self._last_chunk_s: dict[int, float] = {}
         self._applied: Counter[int] = Counter()
         self._since: dict[int, list[Chunk]] = {}  # what was applied since the last checkpoint
+        self._arrivals: dict[int, Arrivals] = {}
 
     # ------------------------------------------------------------------ assignment
 
@@ -86,10 +94,11 @@ class ProfilesWorker:
             self._applied.clear()
             self._lost_since_s.clear()
             starts: dict[TP, int] = {}
-            for number in sorted({tp.partition for tp in assigned if tp.topic == topics.EVENTS}):
+            self.assigned = frozenset(tp.partition for tp in assigned if tp.topic == topics.EVENTS)
+            for number in sorted(self.assigned):
                 try:
-                    partition = await retrying(
-                        partial(self._acquire, number), what=f"take over partition {number}", on_retry=self._count_retry
+                    partition = await self.outages.retrying(
+                        partial(self._acquire, number), what=f"take over partition {number}"
                     )
                 except PartitionLost as error:
                     self._drop(number, error)
@@ -113,6 +122,9 @@ class ProfilesWorker:
         self._last_checkpoint_s[number] = self._last_chunk_s[number] = self._clock.monotonic()
         self._footings[number] = Footing(
             acquired_s=acquired_s, durable_s=self._limits.durable_s, first=not found.next_offset and not found.next_attribute
+        )
+        self._arrivals[number] = Arrivals(
+            self.event_to_profile_s, self.event_time_to_profile_s if self._rules.check_clock else None
         )
         logger.info("partition %d is ours: epoch %d, from offset %d", number, found.epoch, partition.next_offset)
         return partition
@@ -139,6 +151,7 @@ class ProfilesWorker:
 
         It never fails: what could not be written is read again by the next owner, from the last checkpoint on.
         """
+        self.assigned = None
         numbers = sorted({tp.partition for tp in revoked})
         deadline_s = asyncio.get_running_loop().time() + self._limits.release_s
         try:
@@ -164,7 +177,7 @@ class ProfilesWorker:
                 await self._checkpoint(partition, within_s=left_s)
         except PartitionLost as error:
             logger.warning("%s; let go", error)
-            self.counts["partitions_lost"] += 1
+            self._count_lost(error)
         except (SerenError, TimeoutError) as error:
             self._abandon([number], str(error) or "time is up")
         self.owned.pop(number, None)
@@ -228,7 +241,10 @@ class ProfilesWorker:
         else:
             batch = partition.decode(chunk.records)
             await self._admit(partition, (decoded.event.user_id for decoded in batch if decoded.event is not None))
+            watermark_ms = partition.watermark_ms
             partition.apply(withhold(partition, batch, chunk.records))
+            self.counts["late"] += late_count(batch, watermark_ms)
+            self._arrivals[partition.number].applied(batch)
             self._last_chunk_s[partition.number] = self._clock.monotonic()
         self._applied[partition.number] += len(chunk.records)
 
@@ -255,7 +271,7 @@ class ProfilesWorker:
         """
         number = partition.number
         self.counts["start_overs"] += 1
-        found = await retrying(partial(self._partitions.read, number), what="read a checkpoint", on_retry=self._count_retry)
+        found = await self.outages.retrying(partial(self._partitions.read, number), what="read a checkpoint")
         if found is None or found.epoch != partition.epoch:
             message = f"partition {number}: epoch {partition.epoch} has a successor"
             raise PartitionLost(message)
@@ -265,10 +281,9 @@ class ProfilesWorker:
         self._footings[number] = Footing(
             acquired_s=self._clock.monotonic(), durable_s=self._limits.durable_s, first=not found.next_offset
         )
-        await retrying(
+        await self.outages.retrying(
             partial(take_over, number, fresh, profiles=self._profiles, partitions=self._partitions),
             what=f"start partition {number} over",
-            on_retry=self._count_retry,
         )
         await self._check_roots(fresh)
         if self.owned.get(number) is partition:  # else it was let go meanwhile, as the old one would have been
@@ -278,9 +293,7 @@ class ProfilesWorker:
     async def _admit(self, partition: Partition, user_ids: Iterable[str]) -> None:
         users = partition.missing(user_ids)
         if users:
-            await retrying(
-                lambda: admit(partition, users, profiles=self._profiles), what="claim profiles", on_retry=self._count_retry
-            )
+            await self.outages.retrying(lambda: admit(partition, users, profiles=self._profiles), what="claim profiles")
             if len(partition.unreadable) > self._limits.max_unreadable:
                 message = (
                     f"partition {partition.number}: {len(partition.unreadable)} stored profiles cannot be read, "
@@ -297,9 +310,7 @@ class ProfilesWorker:
             StoreError: a claimed state may lack events that lie before our start. This process must end before it applies
                 more: whoever takes over next starts where what survived ends.
         """
-        life = await retrying(
-            partial(self._partitions.life, partition.number), what="look at Redis", on_retry=self._count_retry
-        )
+        life = await self.outages.retrying(partial(self._partitions.life, partition.number), what="look at Redis")
         if life != partition.life:
             message = f"Redis has restarted right after the takeover of partition {partition.number}"
             raise StoreError(message)
@@ -344,22 +355,23 @@ class ProfilesWorker:
         number = partition.number
         if self._applied[number] >= self._limits.checkpoint_events:
             return True
-        changed = self._applied[number] or partition.dirty or partition.dead_letters
-        patience_s = self._limits.checkpoint_s if changed else self._limits.idle_s
+        patience_s = self._limits.checkpoint_s if self._has_changed(partition) else self._limits.idle_s
         return self._clock.monotonic() - self._last_checkpoint_s[number] >= patience_s
 
+    def _has_changed(self, partition: Partition) -> bool:
+        return bool(self._applied[partition.number] or partition.dirty or partition.dead_letters)
+
     async def _checkpoint(self, partition: Partition, within_s: float | None = None) -> None:
-        number = partition.number
-        next_offset = await retrying(
-            partial(self._try_checkpoint, partition),
-            what=f"checkpoint partition {number}",
-            on_retry=self._count_retry,
-            within_s=within_s,
+        number, begun_s = partition.number, self._clock.monotonic()
+        next_offset = await self.outages.retrying(
+            partial(self._try_checkpoint, partition), what=f"checkpoint partition {number}", within_s=within_s
         )
+        self._arrivals[number].durable(int(self._clock.time() * 1000))
         self._numbers[number] += 1
         self._applied[number] = 0
         self._since[number].clear()
         self._last_checkpoint_s[number] = self._clock.monotonic()
+        self.checkpoint_s.add(self._last_checkpoint_s[number] - begun_s)
         offsets = {TP(topics.EVENTS, number): next_offset}
         if partition.next_attribute:
             offsets[TP(topics.ATTRIBUTES, number)] = partition.next_attribute
@@ -395,11 +407,34 @@ class ProfilesWorker:
         footing.held(partition.checkpoints, begun_s=begun_s, ended_s=self._clock.monotonic())
         return next_offset
 
-    def _drop(self, number: int, error: SerenError) -> None:
+    def _drop(self, number: int, error: PartitionLost) -> None:
         logger.warning("%s; dropped", error)
-        self.counts["partitions_lost"] += 1
+        self._count_lost(error)
         self.owned.pop(number, None)
         self._lost_since_s[number] = self._clock.monotonic()
 
-    def _count_retry(self) -> None:
-        self.counts["retries"] += 1
+    def _count_lost(self, error: PartitionLost) -> None:
+        self.counts["partitions_lost"] += 1
+        if error.what:
+            self.counts[f"fenced_{error.what}"] += 1
+
+    # ------------------------------------------------------------------ what it tells of itself
+
+    def positions(self) -> dict[TP, int]:
+        """The first offset of each owned partition, of events and of attributes, that is not applied."""
+        owned = list(self.owned.items())
+        events = {TP(topics.EVENTS, number): partition.next_offset for number, partition in owned}
+        return events | {TP(topics.ATTRIBUTES, number): partition.next_attribute for number, partition in owned}
+
+    def checkpoint_age_s(self, number: int) -> float:
+        """Since the partition's last checkpoint, or its takeover."""
+        return self._clock.monotonic() - self._last_checkpoint_s.get(number, 0.0)
+
+    def unsaved_s(self, number: int) -> float:
+        """For how long changes of the partition have waited for a checkpoint, at most; 0 without changes."""
+        partition = self.owned.get(number)
+        return self.checkpoint_age_s(number) if partition is not None and self._has_changed(partition) else 0.0
+
+    def unsaved_events(self, number: int) -> int:
+        """Records of the partition that are applied and not yet durable."""
+        return self._applied[number]

@@ -1,10 +1,12 @@
 -- Publishes a slate and the trace behind it together, unless a newer slate, or this very one, is already there.
 -- KEYS: slate, why.  ARGV: 1 packed slate, 2 packed trace ('' = none), 3 TTL in ms.
--- Returns 2 (accepted), 1 (repeated: the same fence, so nothing is written and the TTL runs on) or 0 (refused).
+-- Returns 2 (accepted), 3 (accepted, over a slate that was past its soft expiry when ours was published), 1 (repeated: the same
+-- fence, so nothing is written and the TTL runs on) or 0 (refused).
 -- The fence (epoch u32, offset u64) is bytes 8 to 19 of every version of the format; the offset is compared as two u32 halves,
 -- because a Lua number is exact only up to 2^53, and as numbers, because Lua's string order is strcoll's.
-local stored = redis.call('GETRANGE', KEYS[1], 0, 19)
-if #stored == 20 and string.sub(stored, 1, 4) == 'SRNS' then
+local accepted = 2
+local stored = redis.call('GETRANGE', KEYS[1], 0, 43)
+if #stored >= 20 and string.sub(stored, 1, 4) == 'SRNS' then
   local epoch, high, low = struct.unpack('>I4I4I4', stored, 9)
   local our_epoch, our_high, our_low = struct.unpack('>I4I4I4', ARGV[1], 9)
   if epoch ~= our_epoch then
@@ -16,6 +18,12 @@ if #stored == 20 and string.sub(stored, 1, 4) == 'SRNS' then
   else
     return 1
   end
+  -- Version 1 alone: published at is u64 at 28, soft expiry u64 at 36; both are below 2^53.
+  if #stored == 44 and #ARGV[1] >= 44 and string.sub(stored, 5, 6) == '\0\1' and string.sub(ARGV[1], 5, 6) == '\0\1' then
+    local now_high, now_low = struct.unpack('>I4I4', ARGV[1], 29)
+    local soft_high, soft_low = struct.unpack('>I4I4', stored, 37)
+    if soft_high < now_high or (soft_high == now_high and soft_low <= now_low) then accepted = 3 end
+  end
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
 if ARGV[2] == '' then
@@ -23,4 +31,4 @@ if ARGV[2] == '' then
 else
   redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 end
-return 2
+return accepted

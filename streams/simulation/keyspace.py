@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from streams.scripts import Argument, Script
 
 _FENCE = struct.Struct(">IQ")
+_MILLIS = struct.Struct(">Q")
+_PUBLISHED_AT, _SOFT_EXPIRY_AT, _SLATE_AGES = 28, 36, 44
 _OWNER = struct.Struct(">IQI")
 _FENCE_AT, _OFFSET_AT, _PROFILE_HEADER, _SLATE_HEADER = 8, 12, 24, 20
 
@@ -148,9 +150,17 @@ def publish(keyspace: Keyspace, keys: Sequence[str], args: Sequence[bytes]) -> i
             return 0
         if fence == ours:
             return 1
+    is_renewed = _is_stale(stored, args[0])
     keyspace.put(keys[0], args[0])
     keyspace.put(keys[1], args[1] or None)
-    return 2
+    return 3 if is_renewed else 2
+
+
+def _is_stale(stored: bytes, ours: bytes) -> bool:
+    """Whether a stored slate of version 1 was past its soft expiry when ours was published."""
+    if any(len(slate) < _SLATE_AGES or slate[:6] != b"SRNS\0\1" for slate in (stored, ours)):
+        return False
+    return bool(_MILLIS.unpack_from(stored, _SOFT_EXPIRY_AT)[0] <= _MILLIS.unpack_from(ours, _PUBLISHED_AT)[0])
 
 
 def life(keyspace: Keyspace, keys: Sequence[str], args: Sequence[bytes]) -> bytes:

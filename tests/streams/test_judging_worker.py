@@ -33,6 +33,7 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]] = ()
+    timestamp: int = NOW_MS
 
 
 class StoppedClock:
@@ -476,14 +477,12 @@ async def test_publications_are_counted_by_what_the_fence_said(house: House) -> 
 
 async def test_wait_is_measured_from_the_event_behind_the_request_and_for_accepted_slates_alone(house: House) -> None:
     worker = await house.worker(0, batch=1)
-    waits: list[float] = []
-    worker.observe_wait_s = waits.append
     async with serving(worker):
         for place, caused in enumerate([str(NOW_MS - 2_500), str(NOW_MS - 2_500), "-1", "x"]):
             headers = [(CAUSED_HEADER, caused.encode())]
             await worker.take(chunk(request("u", max(1, place)), first=place, headers=headers))
             await until(lambda done=place + 1: house.commits[-1:] == [{0: done}])  # type: ignore[misc]
-    assert waits == [2.5]
+    assert (sum(worker.event_to_slate_s.counts), worker.event_to_slate_s.sum_s) == (1, 2.5)
 
 
 async def test_slate_is_dated_by_the_worker_s_clock_and_stale_after_the_soft_ttl(house: House) -> None:

@@ -63,7 +63,7 @@ async def test_retrying_waits_twice_as_long_each_time_and_never_over_five_second
 
 async def test_retrying_counts_each_wait(clock: Clock) -> None:
     counted: list[int] = []
-    await retrying(Operation(*away(3)), what="x", on_retry=lambda: counted.append(len(clock.slept_s)))
+    await retrying(Operation(*away(3)), what="x", on_retry=lambda _: counted.append(len(clock.slept_s)))
     assert counted == [0, 1, 2]
 
 
