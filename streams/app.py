@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
 
+from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from models.catalogue import Catalogue
@@ -20,13 +22,17 @@ from streams.agents.judging import JudgingWorker, Serve
 from streams.agents.profiles import ProfilesWorker
 from streams.config import Settings
 from streams.feed import ItemChange, ItemFeed
-from streams.metrics import observe_judging, observe_profiles
+from streams.health import Vitals
+from streams.metrics import judging_registry, profiles_registry
+from streams.model_calls import ModelCalls
+from streams.monitor import Monitor, judging_vitals, profiles_vitals
 from streams.partition import Knowledge
 from streams.production import BATCH_BYTES, producer_of
 from streams.retry import retrying
 from streams.state import PartitionStore, ProfileStore
 from streams.store import SlateStore
 from streams.transport import ChunkApp, ChunkSchema
+from streams.watch import Servers, Watch
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +66,8 @@ def profiles_app(settings: Settings, items: Sequence[Item]) -> ChunkApp:
         limits=settings.profiles,
     )
     _connect(app, worker)
-    observe_profiles(worker, host=settings.metrics.host, port=settings.metrics.port)
+    watch = _watched(app, worker, redis, settings, topics.EVENTS)
+    _listen(settings, profiles_registry(worker, watch), lambda: profiles_vitals(worker, watch))
     source = app.topic(topics.EVENTS, topics.ATTRIBUTES, schema=ChunkSchema())
 
     @app.agent(source, name="profiles", concurrency=1)
@@ -83,13 +90,14 @@ def profiles_app(settings: Settings, items: Sequence[Item]) -> ChunkApp:
     return app
 
 
-def judging_app(settings: Settings, serve: Serve, catalogue: Catalogue) -> ChunkApp:
-    """A judging worker as a Faust app; `serve` is the judging walk with its model, on this catalogue."""
+def judging_app(settings: Settings, serve: Serve, catalogue: Catalogue, calls: ModelCalls | None = None) -> ChunkApp:
+    """A judging worker as a Faust app; `serve` is its walk with its model, on this catalogue; `calls` the meter."""
     app = _new_app(settings, "seren-judging")
+    redis = Redis.from_url(settings.redis.url)
     worker = JudgingWorker(
         serve=serve,
         slates=SlateStore(
-            Redis.from_url(settings.redis.url),
+            redis,
             tenant=settings.redis.tenant,
             hard_ttl_ms=int(settings.judging.hard_ttl_s * 1000),
         ),
@@ -98,7 +106,8 @@ def judging_app(settings: Settings, serve: Serve, catalogue: Catalogue) -> Chunk
         limits=settings.judging,
     )
     _connect(app, worker)
-    observe_judging(worker, host=settings.metrics.host, port=settings.metrics.port)
+    watch = _watched(app, worker, redis, settings, topics.REQUESTS)
+    _listen(settings, judging_registry(worker, watch, calls or ModelCalls()), lambda: judging_vitals(worker, watch))
     source = app.topic(topics.REQUESTS, schema=ChunkSchema())
 
     @app.agent(source, name="judging", concurrency=1)
@@ -166,6 +175,38 @@ def _connect(app: ChunkApp, worker: ProfilesWorker | JudgingWorker) -> None:
     app.take_over = take_over
     app.on_partitions_revoked.connect(cast("Any", release), weak=False)
     app.on_before_shutdown.connect(cast("Any", shut_down), weak=False)
+
+
+def _watched(app: ChunkApp, worker: ProfilesWorker | JudgingWorker, redis: Redis, settings: Settings, topic: str) -> Watch:
+    """A watch over the worker, which runs where there is an endpoint that shows what it sees."""
+    servers = Servers(redis, bootstrap=settings.kafka.bootstrap, topic=topic, work_ends=app.work_ends)
+    watch = Watch(worker, servers, clock=time, buffered=app.buffered)
+    if settings.metrics.port is None:
+        return watch
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def beat() -> None:
+        await watch.beat()
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def look() -> None:
+        try:
+            await watch.look_for_ever()
+        finally:
+            await servers.close()
+
+    return watch
+
+
+def _listen(settings: Settings, registry: CollectorRegistry, vitals: Callable[[], Vitals]) -> None:
+    if settings.metrics.port is not None:
+        Monitor(
+            host=settings.metrics.host,
+            port=settings.metrics.port,
+            registry=registry,
+            vitals=vitals,
+            policy=settings.health,
+        )
 
 
 @contextmanager

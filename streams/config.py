@@ -23,6 +23,7 @@ from models.blend import BlendPolicy
 from models.errors import ConfigError, brief
 from models.pipeline import ServePolicy
 from streams.agents.limits import JudgingLimits, ProfilesLimits
+from streams.health import HealthPolicy
 from streams.partition import Rules
 from streams.slates.packed import ITEMS
 
@@ -54,6 +55,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "serengpt.threads": (1, 256),
     "serve.selection.slate_size": (1, ITEMS),
     "metrics.port": (0, 65_535),
+    "health.excused_s": (1, 86_400),
 }
 # A URL's password: up to the last @, so that one with an @ or a slash of its own is hidden whole; or a parameter of that name.
 _PASSWORD = re.compile(r"(://[^:@/\s]*:)\S+(?=@)|([?&]password=)[^&\s]+")
@@ -90,9 +92,9 @@ class SerenGPTSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class MetricsSettings:
-    """Where Prometheus may scrape; 0 opens no port."""
+    """Where Prometheus may scrape and probes may ask: /metrics, /livez, /readyz."""
 
-    port: int = 0
+    port: int | None = None  # none: closed; 0: a free one, which the log names
     host: str = "127.0.0.1"
 
 
@@ -109,6 +111,7 @@ class Settings:
     serve: ServePolicy = field(default_factory=ServePolicy)
     blend: BlendPolicy = field(default_factory=BlendPolicy)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    health: HealthPolicy = field(default_factory=HealthPolicy)
 
 
 def load_settings(path: Path | None, environment: Mapping[str, str]) -> Settings:
@@ -146,7 +149,7 @@ def check(settings: Settings) -> None:
         _check_number(".".join(keys), value)
     found = {".".join(keys): value for keys, value in _leaves(settings)}
     for key, (least, most) in _BOUNDS.items():
-        if not least <= found[key] <= most:
+        if found[key] is not None and not least <= found[key] <= most:
             message = f"configuration: {key} = {found[key]} must be in {least}..{most}"
             raise ConfigError(message)
     _check_timeouts(settings.kafka, settings.profiles)

@@ -1,34 +1,42 @@
-"""What Prometheus may scrape of a worker. Names are public; every promise has a number here."""
+"""What Prometheus may scrape of a worker. Names are public; every promise has a number here.
+
+All of it is read when it is scraped: counts and distributions are the workers' own, gauges are looked up. No label holds a
+user, an item or anything else without a small bound.
+"""
 
 from __future__ import annotations
 
-import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Histogram, start_http_server
+from faust.types import TP
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
+from streams import topics
 from streams.agents.judging import JudgingWorker
+from streams.agents.outages import CAUSES, Outages
 from streams.agents.profiles import ProfilesWorker
+from streams.model_calls import ModelCalls
+from streams.watch import Watch
 
 EVENT_TO_SLATE = "seren_event_to_slate_seconds"
-# From 10 ms to about 12 minutes in steps of 20 %: a quantile read from these buckets is right to a tenth.
-_BUCKETS = tuple(round(0.01 * 1.2**step, 4) for step in range(62))
 
 # name of the metric, its label, what it counts, and the worker's counts by label value
-_PROFILE_COUNTERS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
+Table = tuple[tuple[str, str, str, dict[str, str]], ...]
+PROFILE_COUNTERS: Table = (
     (
         "seren_events",
         "outcome",
-        "Behaviour events by what became of them",
+        "Behaviour events by what became of them; late (a minute behind event time) and unknown items are applied, too",
         {
             "applied": "events",
             "already_applied": "already_applied",
             "duplicate": "duplicates",
             "redelivered": "redelivered",
             "unknown_item": "unknown_items",
+            "late": "late",
         },
     ),
     (
@@ -47,13 +55,24 @@ _PROFILE_COUNTERS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
         "seren_checkpoints",
         "outcome",
         "Checkpoints; lost to a newer owner, or given up because a rebalance could wait no longer",
-        {"done": "checkpoints", "retried": "retries", "lost": "partitions_lost", "abandoned": "releases_abandoned"},
+        {"done": "checkpoints", "lost": "partitions_lost", "abandoned": "releases_abandoned"},
     ),
     (
         "seren_requests_superseded",
         "by",
         "Requests that a newer one of the same user replaced before they were sent",
         {"newer": "requests_superseded"},
+    ),
+    (
+        "seren_fenced_writes",
+        "what",
+        "Writes that Redis refused because a newer owner or slate was there",
+        {
+            "claim": "fenced_claim",
+            "timers": "fenced_timers",
+            "profiles": "fenced_profiles",
+            "checkpoint": "fenced_checkpoint",
+        },
     ),
     ("seren_users_evicted", "to", "Users that went from memory to Redis", {"redis": "evicted"}),
     ("seren_attributes_refused", "by", "User attributes that a profile has no room for", {"room": "attributes_refused"}),
@@ -65,132 +84,177 @@ _PROFILE_COUNTERS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     ),
     ("seren_store_restarts", "store", "Restarts of the store that a worker noticed", {"redis": "store_restarts"}),
 )
-_JUDGING_COUNTERS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
+JUDGING_COUNTERS: Table = (
     (
         "seren_slates",
         "outcome",
-        "Slates by what the fence said; restored after a restart of Redis that lost them",
+        "Slates by what the fence said; restored after a Redis that lost them; late: the event was staler than a slate may be",
         {
             "accepted": "slates_accepted",
             "repeated": "slates_repeated",
             "refused": "slates_refused",
             "restored": "slates_restored",
+            "late": "slates_late",
         },
     ),
+    ("seren_fenced_writes", "what", PROFILE_COUNTERS[5][2], {"slate": "slates_refused"}),
     ("seren_slate_items", "place", "Items in published slates", {"slate": "items"}),
     (
-        "seren_requests_served",
-        "outcome",
-        "Requests that needed no answer of their own, or another try",
-        {"coalesced": "coalesced", "retried": "retries"},
+        "seren_answers",
+        "tier",
+        "Answers to requests by what made them",
+        {
+            "serengpt": "answers_serengpt",
+            "distilled": "answers_distilled",
+            "category": "answers_category",
+            "last_good": "answers_last_good",
+            "nothing": "answers_nothing",
+        },
     ),
+    ("seren_requests_served", "outcome", "Requests that needed no answer of their own", {"coalesced": "coalesced"}),
+)
+_RETRIES: Table = (
+    ("seren_retries", "cause", "Tries that failed and were repeated", {cause: f"retries_{cause}" for cause in CAUSES}),
 )
 _LETTERS = "dead_letters_"
-_SCRAPE_S = 5.0
 
 
-def observe_profiles(worker: ProfilesWorker, *, host: str, port: int) -> None:
-    """Opens a profile worker's metrics; port 0 opens none."""
-    _open(_ProfilesCollector(worker), host, port)
+def profiles_registry(worker: ProfilesWorker, watch: Watch) -> CollectorRegistry:
+    """A profile worker's metrics."""
+    return _registry(_ProfilesCollector(worker, watch))
 
 
-def observe_judging(worker: JudgingWorker, *, host: str, port: int) -> None:
-    """Opens a judging worker's metrics; port 0 opens none."""
-    registry = _open(_JudgingCollector(worker), host, port)
-    worker.observe_wait_s = Histogram(
-        EVENT_TO_SLATE, "From the event that fired the trigger to the slate", buckets=_BUCKETS, registry=registry
-    ).observe
+def judging_registry(worker: JudgingWorker, watch: Watch, calls: ModelCalls) -> CollectorRegistry:
+    """A judging worker's metrics, and those of its model."""
+    return _registry(_JudgingCollector(worker, watch, calls))
 
 
-def _open(collector: Collector, host: str, port: int) -> CollectorRegistry:
+def _registry(collector: Collector) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(collector)
-    if port:
-        start_http_server(port, addr=host, registry=registry)
+    ProcessCollector(registry=registry)  # memory, processor time, open files
     return registry
 
 
 class _ProfilesCollector(Collector):
-    def __init__(self, worker: ProfilesWorker) -> None:
+    def __init__(self, worker: ProfilesWorker, watch: Watch) -> None:
         self._worker = worker
+        self._watch = watch
 
     def collect(self) -> Iterable[Metric]:
-        yield from _counters(_PROFILE_COUNTERS, self._worker.counts)
-        users = GaugeMetricFamily("seren_users_in_memory", "Profiles in memory", labels=["partition"])
-        dirty = GaugeMetricFamily("seren_users_dirty", "Profiles with changes that are not in Redis yet", labels=["partition"])
-        unreadable = GaugeMetricFamily(
-            "seren_users_unreadable", "Users whose stored profiles cannot be read", labels=["partition"]
+        worker = self._worker
+        yield from _counters(PROFILE_COUNTERS + _RETRIES, worker.counts)
+        yield worker.event_to_profile_s.family(
+            "seren_event_to_profile_seconds", "From the broker's clock at an event until its profile is durable in Redis"
         )
-        position = GaugeMetricFamily("seren_next_offset", "First offset not yet applied", labels=["partition"])
-        watermark = GaugeMetricFamily("seren_watermark_ms", "Event time", labels=["partition"])
-        for number, partition in list(self._worker.owned.items()):
-            users.add_metric([str(number)], len(partition.residents))
-            dirty.add_metric([str(number)], len(partition.dirty))
-            unreadable.add_metric([str(number)], len(partition.unreadable))
-            position.add_metric([str(number)], partition.next_offset)
-            watermark.add_metric([str(number)], partition.watermark_ms)
-        yield from (users, dirty, unreadable, position, watermark)
+        yield worker.event_time_to_profile_s.family(
+            "seren_event_time_to_profile_seconds", "From an event's own time until its profile is durable; live topics alone"
+        )
+        yield worker.checkpoint_s.family("seren_checkpoint_duration_seconds", "Checkpoints, all tries until durable")
+        yield from _of_partitions(worker, self._watch)
+        yield from _of_any(worker, self._watch)
 
 
 class _JudgingCollector(Collector):
-    def __init__(self, worker: JudgingWorker) -> None:
+    def __init__(self, worker: JudgingWorker, watch: Watch, calls: ModelCalls) -> None:
         self._worker = worker
+        self._watch = watch
+        self._calls = calls
 
     def collect(self) -> Iterable[Metric]:
-        yield from _counters(_JUDGING_COUNTERS, self._worker.counts)
-        yield GaugeMetricFamily("seren_users_waiting", "Users who wait for a slate", value=self._worker.waiting_count)
+        worker, calls = self._worker, self._calls
+        yield from _counters(JUDGING_COUNTERS + _RETRIES, worker.counts)
+        stale = CounterMetricFamily("seren_stale_slates_replaced", "Slates published over one that was past its soft expiry")
+        stale.add_metric([], worker.stale_replaced)
+        yield stale
+        yield worker.event_to_slate_s.family(EVENT_TO_SLATE, "From the event that fired the trigger to the slate")
+        yield worker.answer_s.family("seren_answer_duration_seconds", "Batches of requests, from model call to answers")
+        yield _by_call("seren_model_calls", "Calls of SerenGPT", calls.calls)
+        yield _by_call("seren_model_call_failures", "Calls of SerenGPT that failed as a whole", calls.failures)
+        yield _by_call("seren_model_seconds", "Time in calls of SerenGPT", calls.seconds)
+        yield GaugeMetricFamily("seren_users_waiting", "Users who wait for a slate", value=worker.waiting_count)
+        undone = worker.undone()
+        yield GaugeMetricFamily("seren_requests_undone", "Requests taken and not finished with", value=len(undone))
+        asked_ms = min((one.asked_ms for one in undone), default=None)
+        age_s = 0.0 if asked_ms is None else max(0.0, self._watch.clock.time() - asked_ms / 1000)
+        yield GaugeMetricFamily("seren_oldest_request_age_seconds", "Since the oldest of them reached its topic", value=age_s)
+        yield from _of_any(worker, self._watch)
 
 
-def _counters(
-    table: tuple[tuple[str, str, str, dict[str, str]], ...], counts: dict[str, int]
-) -> Iterator[CounterMetricFamily]:
+class _Worker(Protocol):
+    assigned: frozenset[int] | None
+    outages: Outages
+
+    def positions(self) -> dict[TP, int]: ...
+
+
+def _of_partitions(worker: ProfilesWorker, watch: Watch) -> Iterator[Metric]:
+    gauges = {
+        name: GaugeMetricFamily(f"seren_{name}", text, labels=["partition"])
+        for name, text in (
+            ("users_in_memory", "Profiles in memory"),
+            ("users_dirty", "Profiles with changes that are not in Redis yet"),
+            ("users_unreadable", "Users whose stored profiles cannot be read"),
+            ("requests_unsent", "Requests that fired and are not on their topic yet"),
+            ("events_unsaved", "Records applied since the last checkpoint"),
+            ("checkpoint_age_seconds", "Since the last checkpoint, or the takeover"),
+            ("next_offset", "First offset not yet applied"),
+            ("watermark_timestamp_seconds", "Event time, since 1970"),
+            ("event_time_lag_seconds", "Event time behind the clock while records wait, else 0"),
+        )
+    }
+    lags = watch.lags()
+    for number, partition in list(worker.owned.items()):
+        behind_s = watch.clock.time() - partition.watermark_ms / 1000
+        values = {
+            "users_in_memory": len(partition.residents),
+            "users_dirty": len(partition.dirty),
+            "users_unreadable": len(partition.unreadable),
+            "requests_unsent": len(partition.requests),
+            "events_unsaved": worker.unsaved_events(number),
+            "checkpoint_age_seconds": worker.checkpoint_age_s(number),
+            "next_offset": partition.next_offset,
+            "watermark_timestamp_seconds": partition.watermark_ms / 1000,
+            "event_time_lag_seconds": max(0.0, behind_s) if lags.get(TP(topics.EVENTS, number)) else 0.0,
+        }
+        for name, value in values.items():
+            gauges[name].add_metric([str(number)], value)
+    yield from gauges.values()
+
+
+def _of_any(worker: _Worker, watch: Watch) -> Iterator[Metric]:
+    lag = GaugeMetricFamily("seren_consumer_lag_records", "Records not yet applied or answered", labels=["topic", "partition"])
+    for tp, records in sorted(watch.lags().items()):
+        lag.add_metric([tp.topic, str(tp.partition)], records)
+    partitions = GaugeMetricFamily("seren_partitions", "Partitions of this worker", labels=["state"])
+    partitions.add_metric(["assigned"], len(worker.assigned or ()))
+    partitions.add_metric(["owned"], len({tp.partition for tp in worker.positions()}))
+    away, outage = worker.outages.away_s(), GaugeMetricFamily("seren_outage_seconds", "Away for so long", labels=["cause"])
+    paused = CounterMetricFamily("seren_paused_seconds", "Time in which work waited", labels=["cause"])
+    for cause in CAUSES:
+        outage.add_metric([cause], away.get(cause, 0.0))
+    for cause, seconds in worker.outages.paused_s.items():
+        paused.add_metric([cause], seconds)
+    yield from (lag, partitions, outage, paused)
+    yield GaugeMetricFamily("seren_buffered_chunks", "Chunks between the consumer and the worker", value=watch.buffered())
+    yield GaugeMetricFamily("seren_event_loop_lag_seconds", "Since the event loop last ran", value=watch.beat_age_s())
+
+
+def _counters(table: Table, counts: Mapping[str, int]) -> Iterator[CounterMetricFamily]:
     for name, label, text, keys in table:
         family = CounterMetricFamily(name, text, labels=[label])
         for value, key in keys.items():
             family.add_metric([value], counts.get(key, 0))
         yield family
     letters = CounterMetricFamily("seren_dead_letters", "Messages that could not be used", labels=["error"])
-    for key, count in sorted(counts.items()):
+    for key, count in sorted(list(counts.items())):
         if key.startswith(_LETTERS):
             letters.add_metric([key.removeprefix(_LETTERS)], count)
     yield letters
 
 
-def scrape(url: str) -> dict[str, float]:
-    """The samples of a worker's metrics, by name and labels as Prometheus writes them.
-
-    Raises:
-        OSError: nobody answers there.
-
-    Example of a key: `seren_events_total{outcome="applied"}`.
-    """
-    with urllib.request.urlopen(url, timeout=_SCRAPE_S) as answer:  # noqa: S310  # a loopback address that we opened
-        text = answer.read().decode()
-    samples = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            labels = ",".join(f'{name}="{value}"' for name, value in sorted(sample.labels.items()))
-            samples[f"{sample.name}{{{labels}}}" if labels else sample.name] = float(sample.value)
-    return samples
-
-
-def quantile(samples: Mapping[str, float], name: str, share: float) -> float | None:
-    """The value below which `share` of a histogram lies, interpolated inside its bucket; None when it is empty.
-
-    Example:
-        Of four observations two are up to 1 and two between 1 and 3: the 75th percentile is in the middle between.
-
-        >>> quantile({'w_bucket{le="1.0"}': 2.0, 'w_bucket{le="3.0"}': 4.0, 'w_bucket{le="+Inf"}': 4.0}, "w", 0.75)
-        2.0
-    """
-    prefix = f'{name}_bucket{{le="'
-    buckets = sorted((float(key[len(prefix) : -2]), count) for key, count in samples.items() if key.startswith(prefix))
-    if not buckets or buckets[-1][1] == 0:
-        return None
-    wanted = share * buckets[-1][1]
-    lower, below = 0.0, 0.0
-    for upper, count in buckets:
-        if count >= wanted and count > below:  # an empty bucket has no value, not even for a share of 0
-            return lower if upper == float("inf") else lower + (upper - lower) * (wanted - below) / (count - below)
-        lower, below = upper, count
-    return lower
+def _by_call(name: str, text: str, values: Mapping[str, float]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, text, labels=["call"])
+    for call, value in values.items():
+        family.add_metric([call], value)
+    return family

@@ -15,11 +15,12 @@ from models.pipeline import Answer, ServePolicy, serve_batch
 from models.pretrained import serengpt_folder, tower_folder
 from models.retrieval import Retriever
 from models.serengpt.embedded import load_engine
+from streams.model_calls import MeasuredEngine, ModelCalls
 from streams.transport import ChunkApp
 
 
 def load_judge(
-    catalogue: Catalogue, *, model: str, threads: int, policy: ServePolicy
+    catalogue: Catalogue, *, model: str, threads: int, policy: ServePolicy, calls: ModelCalls | None = None
 ) -> Callable[[Sequence[Request]], list[Answer | SerenError]]:
     """The judging walk with everything that it needs, loaded and warm.
 
@@ -28,11 +29,12 @@ def load_judge(
         model: a checkpoint folder; empty for the one in the package.
         threads: of the engine.
         policy: counts, weights and thresholds.
+        calls: notes the calls of the model.
 
     Raises:
         CheckpointError: a model folder is missing or corrupt.
     """
-    engine = load_engine(Path(model) if model else serengpt_folder(), threads=threads)
+    engine = MeasuredEngine(load_engine(Path(model) if model else serengpt_folder(), threads=threads), calls or ModelCalls())
     retriever = Retriever.build(catalogue, tower_folder())
     return partial(serve_batch, engine=engine, retriever=retriever, catalogue=catalogue, policy=policy)
 

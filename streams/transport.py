@@ -42,6 +42,10 @@ class ChunkConsumer(driver.Consumer):
 
     app: ChunkApp
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._fetched: dict[TP, int] = {}  # behind the last record of each partition that came
+        super().__init__(*args, **kwargs)
+
     async def _drain_messages(self, fetcher: Any) -> None:
         """Reads until stopped; Faust runs this as its fetcher."""
         try:
@@ -62,6 +66,7 @@ class ChunkConsumer(driver.Consumer):
         # A fetch does not see that a partition is wanted again before it ends, and the other partitions may have nothing.
         timeout_s = _HELD_BACK_S if self._buffered_partitions - active else _FETCH_S
         fetched = dict(await self._getmany(active_partitions=set(active), timeout=timeout_s))
+        self._fetched.update((tp, records[-1].offset + 1) for tp, records in fetched.items())
         while fetched:
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 await self._give_back(fetched)
@@ -101,8 +106,26 @@ class ChunkConsumer(driver.Consumer):
         # Of the others Faust would commit what is left of them, and a commit of nothing crashes it.
         return bool(ours) and await self._commit(ours) and len(ours) == len(offsets)
 
+    def work_ends(self, ends: Mapping[TP, int]) -> dict[TP, int]:
+        """Where the work in assigned partitions ends, given where they end: there, or behind the last record that came.
+
+        An end alone would not do: the last offsets may be markers of transactions, which no consumer is given. May be called
+        from another thread than the consumer's; changes nothing.
+        """
+        consumer = self._thread._consumer  # noqa: SLF001  # what Faust's own methods do
+        subscription = consumer._subscription.subscription if consumer is not None else None  # noqa: SLF001  # aiokafka tells no other way
+        assignment = subscription.assignment if subscription is not None else None
+        if assignment is None:
+            return {}
+        states = {tp: assignment.state_value(tp) for tp in ends if tp in assignment.tps}
+        return {
+            tp: self._fetched.get(tp, 0) if state.has_valid_position and state.position >= ends[tp] else ends[tp]
+            for tp, state in states.items()
+        }
+
     async def perform_seek(self) -> None:
         """After an assignment: to the committed offsets, then to where the state really ends."""
+        self._fetched.clear()
         await super().perform_seek()
         starts = await self.app.take_over({TP(tp.topic, tp.partition) for tp in self.assignment()})
         if starts:
@@ -145,6 +168,14 @@ class ChunkApp(faust.App):
         """Faust's own producer as aiokafka made it: Faust offers no batches."""
         producer: AIOKafkaProducer = self.producer._ensure_producer()  # type: ignore[attr-defined]  # noqa: SLF001
         return producer
+
+    def work_ends(self, ends: Mapping[TP, int]) -> Mapping[TP, int]:
+        """See `ChunkConsumer.work_ends`."""
+        return cast("ChunkConsumer", self.consumer).work_ends(ends)
+
+    def buffered(self) -> int:
+        """Chunks that wait for the agents."""
+        return sum(cast("Any", channel).queue.qsize() for channel in list(self.topics))
 
     def _create_directories(self) -> None:
         """Makes none: there are no tables, and a worker keeps nothing on disk."""

@@ -11,8 +11,8 @@ from itertools import accumulate
 from streams.distribution import Distribution
 from streams.partition import Decoded
 
-# Records of a chunk that stand for the rest. A chunk's records arrived within one fetch, so their neighbours' times are theirs;
-# a chunk of up to this many is measured exactly.
+# Records of a chunk that stand for the rest. A chunk's records arrived within one fetch, so a neighbour's time is
+# theirs; a chunk of up to this many is measured exactly.
 _SAMPLES = 64
 # Behind its partition's event time by more than this an event is late: producers that are merely out of step are not.
 LATE_MS = 60_000
@@ -57,7 +57,10 @@ def late_count(batch: Sequence[Decoded], watermark_ms: int, *, late_ms: int = LA
         late_ms: what is not yet late.
     """
     times = [decoded.event.ts_ms for decoded in batch if decoded.event is not None]
-    if not times or min(times) >= max(watermark_ms, max(times)) - late_ms:  # the usual case, without a look at each
+    if not times:
+        return 0
+    newest_ms = max(times)
+    if min(times) >= max(watermark_ms, newest_ms) - late_ms:  # the usual case, without a look at each
         return 0
     before = accumulate(times, max, initial=watermark_ms)
     return sum(ts_ms < event_time_ms - late_ms for ts_ms, event_time_ms in zip(times, before, strict=False))

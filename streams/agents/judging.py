@@ -362,8 +362,8 @@ class JudgingWorker:
         return max((self._clock.monotonic() - one.taken_s for one in self.undone()), default=0.0)
 
     def positions(self) -> dict[TP, int]:
-        """The first offset of each partition that is not finished with."""
-        return {TP(topics.REQUESTS, number): ledger.committable for number, ledger in list(self._ledgers.items())}
+        """The first offset of each partition that is not finished with; -1 before the first record."""
+        return {TP(topics.REQUESTS, number): ledger.committable or -1 for number, ledger in list(self._ledgers.items())}
 
     # ------------------------------------------------------------------ offsets
 

@@ -5,7 +5,7 @@ Knows nothing about what is being tried. Written on the event loop; may be read 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from streams.retry import retrying
 
 _T = TypeVar("_T")
 _CAUSES: tuple[tuple[type[SerenError], str], ...] = ((StoreError, "redis"), (BrokerError, "kafka"), (EngineError, "engine"))
+_REMEMBERED = 256  # outages that are over: more of them within the bounds of `streams.health` are an outage themselves
 CAUSES = ("redis", "kafka", "engine", "other")
 
 
@@ -37,15 +38,14 @@ class Outages:
 
     Attributes:
         paused_s: seconds for which work stood still, by cause; `room`: because as much was in hand as may be.
-        ended_s: when the last outage ended, by the monotonic clock; 0 before any.
     """
 
     def __init__(self, clock: Clock, counts: Counter[str]) -> None:
         self.paused_s: dict[str, float] = dict.fromkeys((*CAUSES, "room"), 0.0)
-        self.ended_s = 0.0
         self._clock = clock
         self._counts = counts
         self._open: dict[object, tuple[str, float]] = {}
+        self._ended: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED)
 
     async def retrying(self, operation: Callable[[], Awaitable[_T]], *, what: str, within_s: float | None = None) -> _T:
         """See `streams.retry.retrying`; what it waits for is an outage until it succeeds or gives up."""
@@ -73,8 +73,14 @@ class Outages:
         """An attempt has ended; its cause and since when it failed, if it did."""
         ended = self._open.pop(attempt, None)
         if ended is not None:
-            self.ended_s = self._clock.monotonic()
+            self._ended.append((ended[1], self._clock.monotonic()))
         return ended
+
+    def spans_s(self) -> list[tuple[float, float]]:
+        """From when to when something was away, in seconds ago, the last ones; an outage that goes on ends 0 s ago."""
+        now_s = self._clock.monotonic()
+        spans = list(self._ended) + [(since_s, now_s) for _, since_s in list(self._open.values())]
+        return [(now_s - since_s, now_s - ended_s) for since_s, ended_s in spans]
 
     def away_s(self) -> dict[str, float]:
         """For how long each cause has been away; only those that are."""

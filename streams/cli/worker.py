@@ -38,13 +38,15 @@ def judging(config: Path | None, log_level: str) -> None:
     """Requests in, slates out."""
     from models.catalogue import Catalogue
     from streams.app import judging_app, load_items
+    from streams.model_calls import ModelCalls
     from streams.serve import load_judge, run
 
     settings = settings_of(config)
     catalogue = Catalogue(asyncio.run(load_items(settings)))
-    serve = load_judge(catalogue, model=settings.serengpt.model, threads=settings.serengpt.threads, policy=settings.serve)
+    calls, model = ModelCalls(), settings.serengpt
+    serve = load_judge(catalogue, model=model.model, threads=model.threads, policy=settings.serve, calls=calls)
     _say_ready(log_level)
-    run(judging_app(settings, serve, catalogue), log_level=log_level)
+    run(judging_app(settings, serve, catalogue, calls), log_level=log_level)
 
 
 @click.command("topics")

@@ -23,9 +23,10 @@ from streams.demo.servers import TENANT
 from streams.demo.walk import Walked
 from streams.keys import profile_key, slate_key
 from streams.logs import RecordedLog
-from streams.metrics import EVENT_TO_SLATE, quantile
+from streams.metrics import EVENT_TO_SLATE
 from streams.page import ItemCard, PlacedCard, RunSummary, SlateStamp, TimelineEvent, UserPage
 from streams.production import partition_of
+from streams.scrape import quantile
 from streams.slates.record import ReadSlate
 from streams.state import ProfileStore
 from streams.store import SlateStore

@@ -21,8 +21,8 @@ from streams import codec, topics
 from streams.admin import Progress, create_topics
 from streams.demo.servers import TENANT, Servers
 from streams.logs import RecordedLog
-from streams.metrics import scrape
 from streams.replay import Pace, Replay, Replayed
+from streams.scrape import scrape
 from streams.state import Checkpoint, PartitionStore
 
 _T = TypeVar("_T")

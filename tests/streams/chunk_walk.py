@@ -68,7 +68,7 @@ async def walk(plan: dict[str, Any]) -> dict[str, Any]:
     WatchedConsumer.fetches = []
     assignments: list[list[int]] = []
     chunks: list[tuple[int, list[int], list[str], int]] = []
-    got = 0
+    got = most_buffered = 0
     done = asyncio.Event()
 
     async def take_over(assigned: set[TP]) -> Mapping[TP, int]:
@@ -79,7 +79,7 @@ async def walk(plan: dict[str, Any]) -> dict[str, Any]:
 
     @app.agent(app.topic(TOPIC, schema=ChunkSchema()), name="walk", concurrency=1)
     async def agent(stream: Any) -> None:
-        nonlocal got
+        nonlocal got, most_buffered
         async for chunk in stream:  # with Faust's acknowledgements, which must commit nothing
             chunks.append(
                 (
@@ -90,6 +90,7 @@ async def walk(plan: dict[str, Any]) -> dict[str, Any]:
                 )
             )
             got += len(chunk.records)
+            most_buffered = max(most_buffered, app.buffered())
             if got >= plan["until"]:
                 done.set()
             await asyncio.sleep(0.002)  # slower than the fetcher, so that the buffer fills
@@ -103,6 +104,8 @@ async def walk(plan: dict[str, Any]) -> dict[str, Any]:
         for offsets in plan["commits"]:
             answers.append(await app.commit_offsets({TP(TOPIC, int(number)): offset for number, offset in offsets.items()}))
             committed.append(await _committed(plan["bootstrap"]))
+        ends = {TP(TOPIC, number): plan["ends"][number] for number in range(PARTITIONS)} if "ends" in plan else {}
+        work_ends = {tp.partition: end for tp, end in app.work_ends(ends).items()}
         crashed = app.crashed or app.consumer.crashed
     return {
         "chunks": chunks,
@@ -112,6 +115,8 @@ async def walk(plan: dict[str, Any]) -> dict[str, Any]:
         "committed": committed,
         "committed_after_stop": await _committed(plan["bootstrap"]),
         "crashed": crashed,
+        "most_buffered": most_buffered,
+        "work_ends": work_ends,
     }
 
 

@@ -532,3 +532,37 @@ async def test_dead_letters_of_requests_carry_their_context(house: House) -> Non
     async with serving(worker):
         await until(lambda: len(house.letters) == 2)
     assert [headers["traceparent"] for _, headers in house.letters] == [PARENT, PARENT]
+
+
+# ---- what it tells of itself
+
+
+async def test_slate_is_late_when_its_event_was_staler_than_a_slate_may_be(house: House) -> None:
+    worker = await house.worker(0, soft_ttl_s=10.0)
+    for place, waited_ms in enumerate([10_000, 10_001]):
+        headers = [(CAUSED_HEADER, str(NOW_MS - waited_ms).encode())]
+        await worker.take(chunk(request("uv"[place], 1), first=place, headers=headers))
+    async with serving(worker):
+        await until(lambda: house.commits[-1:] == [{0: 2}])
+    assert (worker.counts["slates_accepted"], worker.counts["slates_late"]) == (2, 1)
+    assert worker.counts["answers_serengpt"] == 2
+    assert sum(worker.answer_s.counts) == 1
+
+
+async def test_request_is_undone_until_its_slate_is_published_or_it_is_buried(house: House) -> None:
+    worker = await house.worker(0)
+    assert (worker.undone(), worker.positions()) == ([], {TP(topics.REQUESTS, 0): -1})
+    await worker.take(chunk(request("u", 1), request("v", 2), b"{", request("v", 3)))
+    assert len(worker.undone()) == 2  # v's older request went with the newer one, the bad one is buried
+    assert worker.undone()[0].asked_ms == NOW_MS
+    async with serving(worker):
+        await until(lambda: house.commits[-1:] == [{0: 4}])
+    assert (worker.undone(), worker.oldest_undone_s()) == ([], 0.0)
+    assert worker.positions() == {TP(topics.REQUESTS, 0): 4}
+
+
+async def test_requests_of_a_partition_that_has_gone_are_not_undone_here(house: House) -> None:
+    worker = await house.worker(0)
+    await worker.take(chunk(request("u", 1)))
+    await worker.release({TP(topics.REQUESTS, 0)})
+    assert (worker.undone(), worker.positions(), worker.assigned) == ([], {}, None)

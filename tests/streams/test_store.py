@@ -62,6 +62,25 @@ def store(redis_client: redis.asyncio.Redis) -> SlateStore:
     return SlateStore(redis_client, tenant="t", hard_ttl_ms=HARD_TTL_MS)
 
 
+async def test_slate_that_replaces_a_stale_one_is_counted(store: SlateStore) -> None:
+    """Stale from 3 ms on: published at 2 (fresh), over it at 2 (still fresh), at 3 (stale), refused, repeated."""
+    stale_replaced = []
+    for offset, published_ms, soft_expiry_ms in (
+        (1, 2, 3),
+        (2, 2, 3),
+        (3, 3, 2**40),
+        (4, 2**40 - 1, 7),
+        (3, 99, 0),
+        (4, 99, 0),
+    ):
+        one = msgspec.structs.replace(slate(offset), published_ms=published_ms, soft_expiry_ms=soft_expiry_ms)
+        await publish(store, one)
+        stale_replaced.append(store.stale_replaced)
+    assert stale_replaced == [0, 0, 1, 1, 1, 1]
+    await publish(store, msgspec.structs.replace(slate(5), published_ms=2**40))
+    assert store.stale_replaced == 2
+
+
 async def publish(store: SlateStore, one: Slate, trace: Trace | None = None) -> object:
     [outcome] = await store.publish([Publication(one, trace)])
     return outcome

@@ -143,6 +143,8 @@ class Run(NamedTuple):
     committed: list[list[int | None]]
     committed_after_stop: list[int | None]
     crashed: bool
+    most_buffered: int
+    work_ends: dict[str, int]
 
 
 @pytest.fixture(scope="module")
@@ -163,8 +165,8 @@ async def _fill(bootstrap: str) -> None:
 def run(broker: RunningBroker, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
     """One life of a chunk app, in a process of its own: Faust touches the event loop, the signals and the log."""
 
-    def running(*, starts: dict[int, int], until: int, commits: list[dict[int, int]]) -> Run:
-        plan = {"bootstrap": broker.bootstrap, "starts": starts, "until": until, "commits": commits}
+    def running(*, starts: dict[int, int], until: int, commits: list[dict[int, int]], ends: list[int]) -> Run:
+        plan = {"bootstrap": broker.bootstrap, "starts": starts, "until": until, "commits": commits, "ends": ends}
         folder = tmp_path_factory.mktemp("life")
         ended = subprocess.run(
             [sys.executable, str(ROOT / "tests" / "streams" / "chunk_walk.py"), json.dumps(plan)],
@@ -186,14 +188,14 @@ def run(broker: RunningBroker, tmp_path_factory: pytest.TempPathFactory) -> Call
 @pytest.fixture(scope="module")
 def first(run: Callable[..., Run]) -> Run:
     """A life from the beginning, which commits: two partitions of three, then one that is not its own."""
-    return run(starts={}, until=sum(COUNTS.values()), commits=[{0: 4_000, 1: 650}, {7: 1}])
+    return run(starts={}, until=sum(COUNTS.values()), commits=[{0: 4_000, 1: 650}, {7: 1}], ends=[6_000, 705, 1])
 
 
 @pytest.fixture(scope="module")
 def second(run: Callable[..., Run], first: Run) -> Run:
     """The next life: its state says where partition 0 starts, and nothing of the others."""
     assert first.answers[0]
-    return run(starts={0: 5_500}, until=500 + 50 + 1, commits=[])
+    return run(starts={0: 5_500}, until=500 + 50 + 1, commits=[], ends=[6_000, 700, 1])
 
 
 def test_chunks_bring_every_record_once_and_in_order(first: Run) -> None:
@@ -218,6 +220,15 @@ def test_fetch_waits_milliseconds_while_a_partition_is_held_back_and_a_second_ot
     assert held_back, "no partition was ever held back: the test shows nothing"
     assert max(held_back) <= 0.01
     assert set(free) == {1.0}
+
+
+def test_work_ends_behind_the_last_record_that_came_or_at_the_end_that_is_still_ahead(first: Run) -> None:
+    """Partition 1 is said to end at 705, and gave 700 records: five wait. The others gave all that they have."""
+    assert first.work_ends == {"0": 6_000, "1": 705, "2": 1}
+
+
+def test_buffered_chunks_are_counted_up_to_the_buffer_s_bound(first: Run) -> None:
+    assert 1 <= first.most_buffered <= 4
 
 
 def test_acknowledgements_of_faust_commit_nothing(first: Run) -> None:
