@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 
 from models.entities import SerendipityLabel
 from models.errors import DecodeError, SerenError, StoreUnavailable, UnknownVersion
-from models.profiles import Profile, decode, encode
+from models.profiles import Profile, decode
 from streams import codec, topics
 from streams.letters import DeadLetter, pack
 from streams.partition import Fired, Partition
@@ -187,8 +187,7 @@ def buried(letter: DeadLetter) -> Outgoing:
 
 def _write(partition: Partition, user_id: str, ttl_ms: int) -> ProfileWrite:
     resident = partition.residents[user_id]
-    profile = resident.profile
-    return ProfileWrite(user_id, max(profile.offset, 0), encode(profile), ttl_ms, resident.context)
+    return ProfileWrite(user_id, max(resident.offset, 0), resident.pack(), ttl_ms, resident.context)
 
 
 def _lost(partition: Partition, what: str) -> PartitionLost:

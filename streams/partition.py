@@ -19,17 +19,29 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from itertools import chain, islice
 from typing import NamedTuple, Protocol
 
 from models import trigger
 from models.catalogue import Catalogue
-from models.entities import AttributesForgotten, Digest, Event, Exclusions, Item, Request, SerendipityLabel, UserAttributes
+from models.entities import (
+    AttributesForgotten,
+    Digest,
+    Event,
+    Exclusions,
+    Item,
+    Request,
+    SerendipityLabel,
+    UserAttributes,
+    fingerprint,
+)
 from models.errors import DecodeError
 from models.profiles import (
     ItemFeatures,
     Profile,
     ProfilePolicy,
     QueryTags,
+    decode,
     digest,
     forget_attributes,
     item_features,
@@ -38,16 +50,17 @@ from models.profiles import (
 )
 from models.profiles.policy import day_of
 from models.profiles.possessions import rejected
-from models.profiles.update import is_duplicate
 from models.profiles.window import days_before, seen
 from models.serendipity import Flags
 from models.trigger import TriggerPolicy
 from streams import codec, topics
 from streams.letters import DeadLetter, letter
+from streams.resident import Resident
 from streams.tracing import context_of
 
 _LAST_MS = 2**54  # twice the newest time that an event can have: a replay's end lies a day after its last event
 _MILLIS_DIGITS = 17  # of that number
+MAX_LIVE = 2_000  # users of a partition; with more, profiles rest as bytes between checkpoints (1.5 KB instead of 13 KB)
 
 
 AttributeChange = UserAttributes | AttributesForgotten
@@ -78,25 +91,6 @@ class Fired(NamedTuple):
     request: bytes
     caused_ms: int
     context: bytes
-
-
-class Resident:
-    """A user whose profile is in memory.
-
-    `saved` is the count of the checkpoint that wrote the user last (0: none of this owner's). `day` and `digest` are the last
-    visit day and the digest from before it, until a label has taken it. `context` is that of the trace behind the pending
-    trigger (`streams.tracing`).
-    """
-
-    __slots__ = ("context", "day", "digest", "profile", "saved", "touched")
-
-    def __init__(self, profile: Profile, context: bytes = b"") -> None:
-        self.profile = profile
-        self.context = context
-        self.touched = 0
-        self.saved = 0
-        self.day = -1
-        self.digest: Digest | None = None
 
 
 class Knowledge:
@@ -181,7 +175,8 @@ class Partition:
         self.next_attribute = 0  # the first offset of user attributes that is not applied
         self.life = ""  # of the Redis that holds our states; empty where nobody looks
         self.checkpoints = 0
-        self.residents: dict[str, Resident] = {}
+        self.max_live = MAX_LIVE
+        self.residents: dict[str, Resident] = {}  # the one touched longest ago first
         self.dirty: set[str] = set()
         self.requests: dict[str, Fired] = {}
         self.unreadable: dict[str, str] = {}  # users whose stored profiles cannot be read, and what is wrong with them
@@ -189,6 +184,7 @@ class Partition:
         self.dead_letters: list[DeadLetter] = []
         self.labels: list[SerendipityLabel] = []
         self.label_contexts: dict[int, bytes] = {}  # of the labels' events, by offset
+        self._admitted: list[str] = []  # since profiles were last let rest
         self._contexts: dict[int, bytes] = {}  # of the batch in hand, by offset
         self._timers: list[tuple[int, str]] = []
         self._batches = 0
@@ -243,6 +239,7 @@ class Partition:
         resident = Resident(profile, context)
         resident.touched = self._batches
         self.residents[user_id] = resident
+        self._admitted.append(user_id)
         self.unreadable.pop(user_id, None)
         due = trigger.due_ms(profile, self._rules.trigger)
         if due is not None:
@@ -253,53 +250,64 @@ class Partition:
     def apply(self, batch: Iterable[Decoded]) -> None:
         """Folds a batch in; every user in it must have been admitted."""
         self._batches += 1
+        residents, timers = self.residents, self._timers
+        known = duplicates = applied = 0
         for offset, event, ts_ms, arrived_ms in batch:
-            self.advance(ts_ms, arrived_ms=arrived_ms)
+            self.watermark_ms = max(self.watermark_ms, ts_ms)
+            if timers and timers[0][0] <= self.watermark_ms:
+                self._fire_due(arrived_ms)
             self.next_offset = offset + 1
             if event is None:
                 continue
-            resident = self.residents[event.user_id]
-            resident.touched = self._batches
-            if offset <= resident.profile.offset:
-                self.counts["already_applied"] += 1
-            elif is_duplicate(resident.profile, event):
-                self.counts["duplicates"] += 1
+            resident = residents[event.user_id]
+            if resident.touched != self._batches:
+                resident.touched = self._batches
+                residents[event.user_id] = residents.pop(event.user_id)  # now the last that `evict` comes to
+            profile = resident.profile
+            name = fingerprint(event.event_id)
+            if offset <= profile.offset:
+                known += 1
+            elif name in profile.recent_ids:
+                duplicates += 1
             else:
-                self._apply_one(resident, event, offset)
+                self._apply_one(resident, profile, event, name, offset)
+                applied += 1
         self._contexts.clear()
+        self.counts.update(events=applied, duplicates=duplicates, already_applied=known)
 
-    def _apply_one(self, resident: Resident, event: Event, offset: int) -> None:
-        profile, knowledge = resident.profile, self._knowledge
-        item = knowledge.features.get(event.item_id) if event.item_id is not None else None
-        if item is None and event.item_id is not None:
-            self.counts["unknown_items"] += 1
-        query_tags = knowledge.query_tags.find(event.query) if event.query else ()
-        if self._rules.label_digests:
-            self._remember_before(resident, event)
-        flags = update(profile, event, item, query_tags, offset=offset, policy=self._rules.profile)
-        if flags is not None:
+    def _apply_one(self, resident: Resident, profile: Profile, event: Event, name: int, offset: int) -> None:
+        rules, item = self._rules, None
+        query_tags: tuple[str, ...] = ()
+        if event.item_id is not None:
+            item = self._knowledge.features.get(event.item_id)
+            self.counts["unknown_items"] += item is None
+        if item is None and event.query:
+            query_tags = self._knowledge.query_tags.find(event.query)
+        if rules.label_digests and event.ts_ms >= profile.last_ms:
+            self._remember_before(resident, profile, event.ts_ms)
+        resident.change()
+        flags = update(profile, event, item, query_tags, offset=offset, policy=rules.profile, event_name=name)
+        if flags is not None and flags.related_loose:
+            self.counts["related_loose"] += 1
             self.counts["related_strict"] += flags.related_strict
-            self.counts["related_loose"] += flags.related_loose
         if flags is not None and flags.label:
             self._label(resident, event, offset, flags)
-        had_timer = profile.pending is not None
-        trigger.consider(profile, event, self._rules.trigger)
-        if profile.pending is not None and not had_timer:
-            heappush(self._timers, (trigger.due_ms(profile, self._rules.trigger) or 0, event.user_id))
+        if profile.pending is None:
+            trigger.consider(profile, event, rules.trigger)
+            if profile.pending is not None:
+                heappush(self._timers, (trigger.due_ms(profile, rules.trigger) or 0, event.user_id))
         if offset in self._contexts and profile.pending is not None:
             resident.context = self._contexts[offset]
         self.dirty.add(event.user_id)
-        self.counts["events"] += 1
 
-    def _remember_before(self, resident: Resident, event: Event) -> None:
-        """On a user's first event of a day: the digest as it was, so that a label's sample does not contain its own basket."""
-        profile, day = resident.profile, day_of(event.ts_ms)
+    def _remember_before(self, resident: Resident, profile: Profile, ts_ms: int) -> None:
+        """On a user's first event of a day: the profile as it was; a label's sample must not contain its own basket."""
+        day = day_of(ts_ms)
         if profile.events and day <= day_of(profile.last_ms):
             return
-        resident.day = day
         window = self._rules.profile.window
         enough = len(days_before(profile, day, window)) >= window.min_visit_days
-        resident.digest = self._digest(profile, event.ts_ms) if enough else None
+        resident.before, resident.before_ms = resident.pack() if enough else b"", ts_ms
 
     def _label(self, resident: Resident, event: Event, offset: int, flags: Flags) -> None:
         item = self._knowledge.catalogue.get(event.item_id or "")
@@ -322,21 +330,31 @@ class Partition:
                 related_strict=flags.related_strict,
                 related_loose=flags.related_loose,
                 visit_days=flags.visit_days,
-                digest=resident.digest if resident.day == day_of(event.ts_ms) else None,
+                digest=self._digest_before(resident, day_of(event.ts_ms)),
             )
         )
-        resident.digest = None
+
+    def _digest_before(self, resident: Resident, day: int) -> Digest | None:
+        """The digest from before the day, for its first label; None for the others, and where it is not in memory."""
+        if not resident.before or day_of(resident.before_ms) != day:
+            return None
+        found = self._digest(decode(resident.before), resident.before_ms)
+        resident.before = b""
+        return found
 
     # ------------------------------------------------------------------ time and triggers
 
     def advance(self, now_ms: int, *, arrived_ms: int = -1) -> None:
         """Moves event time on to `now_ms` and fires the triggers that became due, in the order of their due times."""
         self.watermark_ms = max(self.watermark_ms, now_ms)
+        self._fire_due(arrived_ms)
+
+    def _fire_due(self, arrived_ms: int) -> None:
         timers = self._timers
         while timers and timers[0][0] <= self.watermark_ms:
             set_for, user_id = heappop(timers)
             resident = self.residents.get(user_id)
-            due = trigger.due_ms(resident.profile, self._rules.trigger) if resident else None
+            due = resident.due_ms(self._rules.trigger) if resident else None
             if resident is None or due is None:
                 continue
             if due > set_for:
@@ -349,7 +367,7 @@ class Partition:
         return self._timers[0][0] if self._timers else None
 
     def _fire(self, user_id: str, resident: Resident, due_ms: int, *, caused_ms: int) -> None:
-        profile = resident.profile
+        profile = resident.change()
         reason = trigger.fire(profile, due_ms)
         request = Request(
             user_id=user_id,
@@ -406,7 +424,7 @@ class Partition:
         """Folds changes of user attributes in; every user in them must have been admitted."""
         for offset, change in changes:
             self.passed_attributes(offset)
-            profile = self.residents[change.user_id].profile
+            profile = self.residents[change.user_id].change()
             if offset <= profile.attributes_offset:
                 continue
             if isinstance(change, AttributesForgotten):
@@ -439,6 +457,10 @@ class Partition:
         self.checkpoints += 1
         for user_id in snapshot.users:
             self.residents[user_id].saved = self.checkpoints
+        if len(self.residents) > self.max_live:
+            for user_id in chain(snapshot.users, self._admitted):
+                self.residents[user_id].rest(self._rules.trigger)
+            self._admitted.clear()
         self.dirty.difference_update(snapshot.users)
         del self.dead_letters[: len(snapshot.dead_letters)]
         del self.labels[: len(snapshot.labels)]
@@ -452,7 +474,7 @@ class Partition:
 
     def timer_of(self, user_id: str) -> int | None:
         """The durable timer of a user: when its trigger fires, if nothing else happens."""
-        return trigger.due_ms(self.residents[user_id].profile, self._rules.trigger)
+        return self.residents[user_id].due_ms(self._rules.trigger)
 
     def evict(self, max_users: int, *, durable: int | None = None) -> int:
         """Lets the users go that were touched longest ago, down to `max_users`; never one with unsaved changes or a timer.
@@ -468,17 +490,17 @@ class Partition:
         excess = len(self.residents) - max_users
         if excess <= 0:
             return 0
-        idle = [
-            (resident.touched, user_id)
+        idle = (
+            user_id
             for user_id, resident in self.residents.items()
             if user_id not in self.dirty
-            and resident.profile.pending is None
+            and resident.due_ms(self._rules.trigger) is None
             and (durable is None or resident.saved <= durable)
-        ]
-        idle.sort()
-        for _, user_id in idle[:excess]:
+        )
+        gone = list(islice(idle, excess))
+        for user_id in gone:
             del self.residents[user_id]
-        return min(excess, len(idle))
+        return len(gone)
 
 
 def _check_key(record: Record, user_id: str) -> None:

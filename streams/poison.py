@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from models.errors import UnreadableProfile, Verdict, verdict
-from models.profiles import decode, encode
+from models.profiles import decode
 from streams import topics
 from streams.partition import AttributeChange, Decoded, Partition, Record
 
@@ -91,14 +91,14 @@ class _Before:
         self._resident = partition.residents.get(user_id)
         self._labels = len(partition.labels)
         if self._resident is not None:
-            self._profile = encode(self._resident.profile)
-            self._beside = (self._resident.context, self._resident.day, self._resident.digest)
+            self._profile = self._resident.pack()
+            self._beside = (self._resident.context, self._resident.before, self._resident.before_ms)
 
     def restore(self) -> None:
         del self._partition.labels[self._labels :]
         if self._resident is not None:
-            self._resident.profile = decode(self._profile)
-            self._resident.context, self._resident.day, self._resident.digest = self._beside
+            self._resident.change(decode(self._profile))
+            self._resident.context, self._resident.before, self._resident.before_ms = self._beside
 
 
 def _unreadable(user_id: str, fault: str) -> UnreadableProfile:

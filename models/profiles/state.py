@@ -33,7 +33,7 @@ _FAMILY_PLACES: dict[str, int] = {family: place for place, family in enumerate(F
 class Belief(Struct, array_like=True, gc=False):
     """One tag of the pool. `weight` is in forward-decay form; days count from 1970.
 
-    `newest` is the offset of the newest event that it rests on (-1: none), the one before it lies `back` offsets earlier (0: none).
+    `newest` is the offset of the newest event that it rests on (-1: none); the one before it lies `back` earlier (0: none).
     """
 
     weight: float

@@ -10,11 +10,6 @@ from models.profiles.state import Profile
 from models.serendipity import Flags, flags
 
 
-def is_duplicate(profile: Profile, event: Event) -> bool:
-    """Whether one of the user's last events had this id: a producer's retry."""
-    return fingerprint(event.event_id) in profile.recent_ids
-
-
 def update(
     profile: Profile,
     event: Event,
@@ -23,6 +18,7 @@ def update(
     *,
     offset: int,
     policy: ProfilePolicy,
+    event_name: int | None = None,
 ) -> Flags | None:
     """Folds one event into the profile, in place.
 
@@ -33,6 +29,8 @@ def update(
         query_tags: tags that the event's query names.
         offset: the event's place in its partition; kept as evidence.
         policy: every threshold.
+        event_name: the fingerprint of the event's id, where it is known already. An event whose fingerprint is among
+            `profile.recent_ids` is a producer's retry: the caller leaves it out.
 
     Returns:
         The serendipity flags of an event on a known item, else None.
@@ -52,7 +50,7 @@ def update(
     if item:
         window.see(profile, event, item, day, policy.window)
         possessions.move(profile, event, item, day, policy.possessions)
-    profile.recent_ids.append(fingerprint(event.event_id))
+    profile.recent_ids.append(fingerprint(event.event_id) if event_name is None else event_name)
     if len(profile.recent_ids) > policy.recent_event_ids:
         del profile.recent_ids[0]
     profile.events += 1

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from models.profiles import Profile, decode, encode
+from models.profiles import Profile, decode
 from streams import topics
 from streams.checkpoint import admit, checkpoint, take_over
 from streams.partition import Knowledge, Partition, Rules
@@ -60,7 +60,7 @@ class MemoryStates:
         snapshot = partition.snapshot()
         residents = partition.residents
         for user_id in snapshot.users:
-            self._values[user_id] = encode(residents[user_id].profile)
+            self._values[user_id] = residents[user_id].pack()
         self.requests.update((user_id, fired.request) for user_id, fired in snapshot.requests)
         partition.settled(snapshot)
 

@@ -52,7 +52,7 @@ def truth(logs: Mapping[TP, Iterable[Record]], *, partitions: int, knowledge: Kn
         for user_id in partition.missing(change.user_id for _, change in changes):
             partition.admit(user_id, Profile())
         partition.apply_attributes(changes)
-        found.profiles.update((user_id, encode(resident.profile)) for user_id, resident in partition.residents.items())
+        found.profiles.update((user_id, resident.pack()) for user_id, resident in partition.residents.items())
         found.labels.update(label.event_id for label in partition.labels)
         found.buried.update(Buried(*letter[:5]) for letter in partition.dead_letters)
     return found
