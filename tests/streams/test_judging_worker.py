@@ -234,7 +234,7 @@ async def test_offset_is_committed_when_nothing_before_it_is_unfinished_and_its_
     worker = await house.worker(0, batch=1)
     await worker.take(chunk(request("u", 1), request("u", 2), request("v", 3), request("u", 4)))
     async with serving(worker):
-        await until(lambda: len(house.commits) == 2)
+        await until(lambda: len(house.slates_at_commit) == 2)
     assert house.judge.batches == [[("u", 4)], [("v", 3)]]
     assert house.commits == [{0: 2}, {0: 4}]
     assert house.slates_at_commit == [1, 2]
