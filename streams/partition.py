@@ -182,6 +182,7 @@ class Partition:
         self.unreadable: dict[str, str] = {}  # users whose stored profiles cannot be read, and what is wrong with them
         self.counts: Counter[str] = Counter() if counts is None else counts
         self.dead_letters: list[DeadLetter] = []
+        self.letter_bytes = 0  # of keys and values that wait as dead letters
         self.labels: list[SerendipityLabel] = []
         self.label_contexts: dict[int, bytes] = {}  # of the labels' events, by offset
         self._admitted: list[str] = []  # since profiles were last let rest
@@ -228,6 +229,7 @@ class Partition:
         """Lets the next checkpoint put the record on the dead-letter topic."""
         self.counts[f"dead_letters_{type(error).__name__}"] += 1
         self.dead_letters.append(letter(topic, self.number, record, error))
+        self.letter_bytes += len(record.key or b"") + len(record.value or b"")
 
     def missing(self, user_ids: Iterable[str]) -> list[str]:
         """Those of the users whose profiles are not in memory, in order of appearance."""
@@ -463,6 +465,7 @@ class Partition:
             self._admitted.clear()
         self.dirty.difference_update(snapshot.users)
         del self.dead_letters[: len(snapshot.dead_letters)]
+        self.letter_bytes = 0
         del self.labels[: len(snapshot.labels)]
         self.label_contexts.clear()
         self.requests.clear()

@@ -23,13 +23,18 @@ WATERMARK_HEADER = "seren-watermark-ms"
 
 @dataclass(frozen=True, kw_only=True)
 class Topic:
-    """One topic as it should exist. `retention_ms` None: kept for ever (compacted), null values for `nulls_ms`."""
+    """One topic as it should exist. `retention_ms` None: kept for ever (compacted), null values for `nulls_ms`.
+
+    `broker_times`: a record's timestamp is when the broker appended it, and not what its producer says: the clock that events
+    are held against must be set by nobody who sends them.
+    """
 
     name: str
     key: str
     partitions: int = USER_PARTITIONS
     compacted: bool = False
     retention_ms: int | None = None
+    broker_times: bool = False
     nulls_ms: int = DAY_MS  # who follows the topic and is away for longer may miss that something was deleted
 
     @property
@@ -37,13 +42,14 @@ class Topic:
         """The topic's settings as Kafka names them."""
         if self.compacted:
             return {"cleanup.policy": "compact", "delete.retention.ms": str(self.nulls_ms)}
-        return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
+        times = {"message.timestamp.type": "LogAppendTime"} if self.broker_times else {}
+        return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)} | times
 
 
 TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
-        Topic(name=EVENTS, key="user_id", retention_ms=30 * DAY_MS),
+        Topic(name=EVENTS, key="user_id", retention_ms=30 * DAY_MS, broker_times=True),
         Topic(name=ITEMS, key="item_id", partitions=1, compacted=True),
         Topic(name=ATTRIBUTES, key="user_id", compacted=True, nulls_ms=30 * DAY_MS),
         Topic(name=REQUESTS, key="user_id", retention_ms=2 * DAY_MS),

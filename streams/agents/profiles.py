@@ -355,6 +355,8 @@ class ProfilesWorker:
         number = partition.number
         if self._applied[number] >= self._limits.checkpoint_events:
             return True
+        if partition.letter_bytes >= self._limits.checkpoint_letter_bytes:
+            return True
         patience_s = self._limits.checkpoint_s if self._has_changed(partition) else self._limits.idle_s
         return self._clock.monotonic() - self._last_checkpoint_s[number] >= patience_s
 

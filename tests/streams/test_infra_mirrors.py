@@ -34,7 +34,8 @@ def test_topics_file_says_what_the_program_makes():
         policy = {"cleanup_policy": "compact"} if topic.compacted else {"cleanup_policy": "delete"}
         compact = {"delete_retention_ms": str(topic.nulls_ms)}
         retention = compact if topic.retention_ms is None else {"retention_ms": str(topic.retention_ms)}
-        expected[name] = {"key": topic.key, "partitions": str(topic.partitions)} | policy | retention
+        times = {"message_timestamp_type": "LogAppendTime"} if topic.broker_times else {}
+        expected[name] = {"key": topic.key, "partitions": str(topic.partitions)} | policy | retention | times
     assert written_topics() == expected
 
 

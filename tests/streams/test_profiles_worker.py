@@ -203,6 +203,18 @@ async def test_worker_checkpoints_when_so_many_events_were_applied(house: House)
     assert worker.counts["checkpoints"] == 1
 
 
+async def test_worker_checkpoints_when_dead_letters_hold_so_many_bytes(house: House) -> None:
+    worker = await house.worker(0, checkpoint_letter_bytes=1_000)
+    flood = [event(offset, "u")._replace(value=b"x" * 499) for offset in range(3)]  # and a byte each for the key
+    await worker.take(events(flood[0]))
+    assert house.broker.commits == []
+    await worker.take(events(flood[1]))
+    assert house.broker.commits == [{(topics.EVENTS, 0): 2}]
+    assert len(house.broker.on(topics.DEAD_LETTERS)) == 2
+    await worker.take(events(flood[2]))
+    assert len(house.broker.commits) == 1
+
+
 async def test_worker_checkpoints_when_the_interval_is_over_and_something_changed(house: House) -> None:
     worker = await house.worker(0, checkpoint_s=1.0)
     await worker.take(clicks(0, 2))
