@@ -89,9 +89,16 @@ class UserAttributes(Struct, frozen=True, kw_only=True):
 
 
 class AttributesForgotten(Struct, frozen=True):
-    """All attributes of a user are to be forgotten: what a null value on `user-attributes` says."""
+    """All attributes of a user are to be forgotten: what a null value on `user-attributes` says.
+
+    `is_user` tells that the user is forgotten with them: no state is kept that would hold nothing.
+    """
 
     user_id: Id
+    is_user: bool = False
+
+
+AttributeChange = UserAttributes | AttributesForgotten
 
 
 class Tag(Struct, frozen=True):

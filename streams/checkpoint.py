@@ -2,7 +2,8 @@
 
     1  dead letters, labels and requests go to their topics (at least once; each carries the id of its event, or its fence)
     2  timers are set                                 (one too many is harmless: it fires nothing)
-    3  users' states are written, fenced              (a refusal means that we are a zombie: stop here, nothing is lost)
+    3  users' states are written, fenced; those of users who were forgotten deleted; redriven records noted
+                                                      (a refusal means that we are a zombie: stop here, nothing is lost)
     4  the partition's checkpoint is recorded, fenced (offsets and event time; where the next owner starts)
     5  timers that are over are cleared               (nothing of theirs is pending since 3)
     6  the offset is committed to Kafka               (for lag and for tools; 4 is what holds)
@@ -28,6 +29,7 @@ from models.errors import DecodeError, SerenError, StoreUnavailable, UnknownVers
 from models.profiles import Profile, decode
 from streams import codec, topics
 from streams.letters import DeadLetter, pack
+from streams.marks import Forgotten
 from streams.partition import Fired, Partition
 from streams.production import Outgoing, Produce
 from streams.state import PartitionStore, ProfileState, ProfileStore, ProfileWrite, Restarted
@@ -59,8 +61,9 @@ async def take_over(number: int, partition: Partition, *, profiles: ProfileStore
     users = [user_id for user_id, _ in await partitions.read_due(number)]
     await admit(partition, users, profiles=profiles)
     # A crash may have come before step 5: timers that fire nothing are cleared by the next checkpoint.
-    admitted = [user_id for user_id in users if user_id in partition.residents]
-    partition.dirty.update(user_id for user_id in admitted if partition.timer_of(user_id) is None)
+    for user_id in users:
+        if user_id in partition.residents and partition.timer_of(user_id) is None:
+            partition.dirty.add(user_id)
 
 
 async def admit(partition: Partition, users: Sequence[str], *, profiles: ProfileStore) -> None:
@@ -139,11 +142,16 @@ async def checkpoint(
     # Step 1
     await produce(topics.DEAD_LETTERS, [buried(letter) for letter in snapshot.dead_letters])
     await produce(topics.LABELS, [_labelled(label, partition.label_contexts) for label in snapshot.labels])
-    await produce(topics.REQUESTS, [_asked(user_id, fired) for user_id, fired in snapshot.requests])
+    forgotten = sorted(partition.forgotten.pending.items())
+    told = [_told(user_id, offset, partition) for user_id, offset in forgotten]
+    await produce(topics.REQUESTS, told + [_asked(user_id, fired) for user_id, fired in snapshot.requests])
     # Step 2
     if due_ms and not await partitions.write_due(partition.number, epoch=partition.epoch, due_ms=due_ms):
         raise _lost(partition, "timers")
     # Step 3
+    if not await profiles.forget_up_to(dict(forgotten), epoch=partition.epoch, partition=partition.number):
+        raise _lost(partition, "forgotten users")
+    await partitions.write_redriven(partition.number, partition.redriven.pending)
     writes = [_write(partition, user_id, ttl_ms) for user_id in snapshot.users]
     if not all(await profiles.write(writes, epoch=partition.epoch, partition=partition.number)):
         raise _lost(partition, "profiles")
@@ -165,6 +173,7 @@ async def checkpoint(
         raise _lost(partition, "checkpoint")
     # Step 5
     over = [user_id for user_id, due in timers.items() if due is None]
+    over += [user_id for user_id, _ in forgotten if due_ms.get(user_id) is None]
     if over:
         await partitions.write_due(partition.number, epoch=partition.epoch, due_ms={}, clear=over)
     partition.settled(snapshot)
@@ -173,6 +182,12 @@ async def checkpoint(
 
 def _labelled(label: SerendipityLabel, contexts: Mapping[int, bytes]) -> Outgoing:
     return Outgoing(label.user_id.encode(), codec.encode(label), headers_of(contexts.get(label.offset, b"")))
+
+
+def _told(user_id: str, offset: int, partition: Partition) -> Outgoing:
+    """Tells the judging workers of a user who was forgotten."""
+    told = codec.encode(Forgotten(partition.epoch, offset, partition.surface))
+    return Outgoing(user_id.encode(), None, [(topics.FORGET_HEADER, told)])
 
 
 def _asked(user_id: str, fired: Fired) -> Outgoing:

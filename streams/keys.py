@@ -5,6 +5,7 @@
     seren:{<tenant>|<user>}:profile            the user's profile state
     seren:{<tenant>|p<partition>}:checkpoint   the partition's epoch and last checkpoint
     seren:{<tenant>|p<partition>}:due          the partition's timers: user -> due time
+    seren:{<tenant>|p<partition>}:redriven:<origin>   where a dead letter's record came to lie when it was sent again
 
 The braces are a Redis Cluster hash tag: all keys of one user, and all keys of one partition, live in one slot. Tenants, users
 and surfaces may hold any characters, so the five that have a meaning in a key (`% { } | :`), control bytes (0x00-0x1F and
@@ -75,6 +76,15 @@ def due_key(tenant: str, partition: int) -> str:
     'seren:{shop|p3}:due'
     """
     return f"seren:{{{escape(tenant)}|p{partition}}}:due"
+
+
+def redriven_key(tenant: str, partition: int, origin: str) -> str:
+    """Where is noted what became of the record at an origin (`topic/partition/offset`) when it was redriven.
+
+    >>> redriven_key("shop", 3, "behaviour-events/3/17")
+    'seren:{shop|p3}:redriven:behaviour-events/3/17'
+    """
+    return f"seren:{{{escape(tenant)}|p{partition}}}:redriven:{escape(origin)}"
 
 
 def _percent(match: re.Match[str]) -> str:

@@ -24,6 +24,8 @@ from streams.tracing import context_of, headers_of
 
 ATTEMPT_HEADER = "seren-attempt"
 CUT_HEADER = "cut"
+# In place of an error: the key's user was forgotten here, and what was buried of them before is not to be sent again.
+FORGOTTEN = "Forgotten"
 KEY_BYTES = 1_024  # a key is a user id of at most 128 bytes
 VALUE_BYTES = 262_144  # the longest record that any of our topics takes (codec.INTERNAL_BYTES), so what is cut was never valid
 _REASON_BYTES = 1_024

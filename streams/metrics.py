@@ -37,6 +37,8 @@ PROFILE_COUNTERS: Table = (
             "redelivered": "redelivered",
             "unknown_item": "unknown_items",
             "late": "late",
+            "redriven": "redriven",
+            "redriven_repeat": "redriven_repeats",
         },
     ),
     (
@@ -74,6 +76,7 @@ PROFILE_COUNTERS: Table = (
             "checkpoint": "fenced_checkpoint",
         },
     ),
+    ("seren_users_forgotten", "by", "Users who were forgotten on request", {"request": "users_forgotten"}),
     ("seren_users_evicted", "to", "Users that went from memory to Redis", {"redis": "evicted"}),
     ("seren_attributes_refused", "by", "User attributes that a profile has no room for", {"room": "attributes_refused"}),
     (
@@ -98,6 +101,7 @@ JUDGING_COUNTERS: Table = (
         },
     ),
     ("seren_fenced_writes", "what", PROFILE_COUNTERS[5][2], {"slate": "slates_refused"}),
+    ("seren_users_forgotten", "by", "Users whose slates were taken away on request", {"request": "users_forgotten"}),
     ("seren_slate_items", "place", "Items in published slates", {"slate": "items"}),
     (
         "seren_answers",

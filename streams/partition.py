@@ -16,7 +16,7 @@ it is not in memory.) It belongs to one worker at a time (`epoch`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import chain, islice
@@ -25,6 +25,7 @@ from typing import NamedTuple, Protocol
 from models import trigger
 from models.catalogue import Catalogue
 from models.entities import (
+    AttributeChange,
     AttributesForgotten,
     Digest,
     Event,
@@ -32,7 +33,6 @@ from models.entities import (
     Item,
     Request,
     SerendipityLabel,
-    UserAttributes,
     fingerprint,
 )
 from models.errors import DecodeError
@@ -43,7 +43,6 @@ from models.profiles import (
     QueryTags,
     decode,
     digest,
-    forget_attributes,
     item_features,
     update,
     update_attributes,
@@ -54,7 +53,8 @@ from models.profiles.window import days_before, seen
 from models.serendipity import Flags
 from models.trigger import TriggerPolicy
 from streams import codec, topics
-from streams.letters import DeadLetter, letter
+from streams.kept import Kept
+from streams.letters import DeadLetter, Source, letter
 from streams.resident import Resident
 from streams.tracing import context_of
 
@@ -63,17 +63,12 @@ _MILLIS_DIGITS = 17  # of that number
 MAX_LIVE = 2_000  # users of a partition; with more, profiles rest as bytes between checkpoints (1.5 KB instead of 13 KB)
 
 
-AttributeChange = UserAttributes | AttributesForgotten
-
-
-class Record(Protocol):
+class Record(Source, Protocol):
     """What is used of a Kafka record; a replayed line looks the same."""
 
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    @property
+    def timestamp(self) -> int:
+        """The broker's clock."""
 
 
 class Decoded(NamedTuple):
@@ -139,9 +134,8 @@ class Rules:
     profile: ProfilePolicy = field(default_factory=ProfilePolicy)
     trigger: TriggerPolicy = field(default_factory=TriggerPolicy)
     check_clock: bool = True  # hold events against the broker's clock; off for replays of old logs
-    label_digests: bool = (
-        True  # a user's first label of a day carries the digest from before it, for training; none when not in memory
-    )
+    # A user's first label of a day carries the digest from before it, for training; none when not in memory.
+    label_digests: bool = True
 
 
 class Partition:
@@ -179,6 +173,8 @@ class Partition:
         self.residents: dict[str, Resident] = {}  # the one touched longest ago first
         self.dirty: set[str] = set()
         self.requests: dict[str, Fired] = {}
+        self.redriven = Kept[int]()  # origin of a redriven record -> where it lies
+        self.forgotten = Kept[int]()  # user -> the offset up to which everything is forgotten
         self.unreadable: dict[str, str] = {}  # users whose stored profiles cannot be read, and what is wrong with them
         self.counts: Counter[str] = Counter() if counts is None else counts
         self.dead_letters: list[DeadLetter] = []
@@ -191,6 +187,7 @@ class Partition:
         self._batches = 0
         self._knowledge = knowledge
         self._rules = rules
+        self.surface = rules.surface
 
     # ------------------------------------------------------------------ records in
 
@@ -413,7 +410,9 @@ class Partition:
         for record in records:
             try:
                 if record.value is None:
-                    changes.append((record.offset, AttributesForgotten(codec.decode_key(record.key, "user_id"))))
+                    is_user = any(name == topics.FORGET_HEADER for name, _ in record.headers)
+                    user_id = codec.decode_key(record.key, "user_id")
+                    changes.append((record.offset, AttributesForgotten(user_id, is_user)))
                     continue
                 change = codec.decode_attributes(record.value)
                 _check_key(record, change.user_id)
@@ -430,7 +429,7 @@ class Partition:
             if offset <= profile.attributes_offset:
                 continue
             if isinstance(change, AttributesForgotten):
-                forget_attributes(profile)
+                profile.attributes = {}
             else:
                 refused = update_attributes(profile, change, max_bytes=self._rules.profile.attribute_bytes)
                 self.counts["attributes_refused"] += len(refused)
@@ -457,10 +456,12 @@ class Partition:
     def settled(self, snapshot: Snapshot) -> None:
         """Forgets what a checkpoint has made durable; nothing may have been applied since the snapshot."""
         self.checkpoints += 1
+        self.redriven.settled(self.checkpoints)
+        self.forgotten.settled(self.checkpoints)
         for user_id in snapshot.users:
             self.residents[user_id].saved = self.checkpoints
         if len(self.residents) > self.max_live:
-            for user_id in chain(snapshot.users, self._admitted):
+            for user_id in self.residents.keys() & chain(snapshot.users, self._admitted):  # some are evicted
                 self.residents[user_id].rest(self._rules.trigger)
             self._admitted.clear()
         self.dirty.difference_update(snapshot.users)
@@ -473,7 +474,11 @@ class Partition:
     def restore(self, life: str) -> None:
         """Redis is in a new life and may have lost what we wrote last: the next checkpoint writes all of memory again."""
         self.life = life
-        self.dirty.update(self.residents)
+        self.redriven.restore()
+        self.forgotten.restore()
+        residents = self.residents
+        gone = {user_id for user_id in self.forgotten.pending if user_id in residents and residents[user_id].profile.is_blank}
+        self.dirty.update(residents.keys() - gone)
 
     def timer_of(self, user_id: str) -> int | None:
         """The durable timer of a user: when its trigger fires, if nothing else happens."""
@@ -498,6 +503,7 @@ class Partition:
             for user_id, resident in self.residents.items()
             if user_id not in self.dirty
             and resident.due_ms(self._rules.trigger) is None
+            and self.forgotten.get(user_id) is None  # else Redis might bring back what was there before
             and (durable is None or resident.saved <= durable)
         )
         gone = list(islice(idle, excess))

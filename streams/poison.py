@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from models.entities import AttributeChange
 from models.errors import UnreadableProfile, Verdict, verdict
 from models.profiles import decode
 from streams import topics
-from streams.partition import AttributeChange, Decoded, Partition, Record
+from streams.partition import Decoded, Partition, Record
 
 
 def withhold(partition: Partition, batch: list[Decoded], records: Sequence[Record]) -> list[Decoded]:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 
 from models.errors import DecodeError, UnknownVersion
-from streams.keys import checkpoint_key, due_key, profile_key
+from streams.keys import checkpoint_key, due_key, profile_key, redriven_key
 from streams.scripts import CALLS_PER_ROUND_TRIP, Argument, Script, translating
 
 PROFILE_MAGIC = b"SRNP"
@@ -36,6 +36,10 @@ TIMERS_PER_CALL = 500
 
 # A claim without a state outlives every checkpoint that its owner may be late with, and every zombie that sleeps for less.
 CLAIM_TTL_MS = 86_400_000
+
+# A dead letter's topic keeps it for 14 days; whoever keeps it for longer may redrive within this.
+REDRIVEN_TTL_MS = 60 * 86_400_000
+SENT = b"sent"  # in place of an offset: sent again, and not yet seen by the partition's owner
 
 _CLAIMED_ONLY = (1).to_bytes(2, "big")
 _TRACED = 2
@@ -107,6 +111,7 @@ class ProfileStore:
         self._tenant = tenant
         self._claim = Script("claim_profile")
         self._write = Script("write_profile")
+        self._forget = Script("forget_profile")
 
     async def claim(
         self, users: Sequence[str], *, epoch: int, partition: int
@@ -162,6 +167,18 @@ class ProfileStore:
             value: Any = await self._client.get(profile_key(self._tenant, user_id))
         return None if value is None or claims_only(value) else decode_profile_state(value)
 
+    async def forget_up_to(self, offsets: Mapping[str, int], *, epoch: int, partition: int) -> bool:
+        """Deletes the states of users who were claimed, each up to an offset; newer ones stay.
+
+        Returns:
+            False when a newer owner or another partition has one of them.
+        """
+        calls: list[tuple[Argument, ...]] = [
+            (1, profile_key(self._tenant, user_id), _CLAIM.pack(epoch, offset, partition))
+            for user_id, offset in offsets.items()
+        ]
+        return all(answer == 1 for answer in await self._forget.run(self._client, calls))
+
     async def forget(self, user_id: str) -> bool:
         """Deletes one user's state; True when there was one. An owner that holds the user in memory may write it again."""
         with translating():
@@ -183,6 +200,7 @@ class PartitionStore:
         self._write = Script("write_checkpoint")
         self._write_due = Script("write_due")
         self._life = Script("life")
+        self._write_redriven = Script("write_redriven")
 
     async def acquire(self, partition: int, *, floor: int = 0) -> Checkpoint:
         """Takes the partition over with a new epoch, atomically.
@@ -268,6 +286,33 @@ class PartitionStore:
                 timers += [(user.decode(), int(due)) for user, due in page]
                 if len(page) < CALLS_PER_ROUND_TRIP:
                     return timers
+
+    async def read_redriven(self, partition: int, origins: Sequence[str]) -> dict[str, int | None]:
+        """Where the records of these origins came to lie in the partition; None: sent again, and nobody has seen it yet."""
+        if not origins:
+            return {}
+        with translating():
+            values: list[Any] = await self._client.mget([redriven_key(self._tenant, partition, origin) for origin in origins])
+        return {
+            origin: None if value == SENT else int(value)
+            for origin, value in zip(origins, values, strict=True)
+            if value is not None
+        }
+
+    async def write_redriven(self, partition: int, offsets: Mapping[str, int]) -> None:
+        """Notes where the records of these origins came to lie. Whoever reads the log in order notes the same."""
+        await self._note_redriven(partition, {origin: str(offset).encode() for origin, offset in offsets.items()}, "")
+
+    async def note_sent(self, partition: int, origins: Sequence[str]) -> None:
+        """Notes that these were sent again, unless more is known of them."""
+        await self._note_redriven(partition, dict.fromkeys(origins, SENT), "NX")
+
+    async def _note_redriven(self, partition: int, values: Mapping[str, bytes], condition: str) -> None:
+        calls: list[tuple[Argument, ...]] = [
+            (1, redriven_key(self._tenant, partition, origin), REDRIVEN_TTL_MS, condition, value)
+            for origin, value in values.items()
+        ]
+        await self._write_redriven.run(self._client, calls)
 
 
 def encode_profile_state(state: ProfileState) -> bytes:

@@ -9,6 +9,7 @@ Knows nothing about how slates are made.
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
@@ -33,6 +34,7 @@ TRACE_LEVEL = 3
 # What a hostile frame may make the decompressor set aside; our own frames need no more than TRACE_BYTES.
 TRACE_WINDOW_LOG = 21  # 2 MiB
 
+_FENCE = struct.Struct(">IQ")
 _OUTCOMES: dict[int, PublishOutcome] = {0: "refused", 1: "repeated", 2: "accepted", 3: "accepted"}
 _REPLACED_STALE = 3
 
@@ -65,6 +67,7 @@ class SlateStore:
         self._jitter_ratio = jitter_ratio
         self.stale_replaced = 0  # slates that were accepted over one past its soft expiry
         self._publish = Script("publish")
+        self._forget = Script("forget_slate")
 
     async def publish(self, publications: Sequence[Publication]) -> list[PublishOutcome | RequestError]:
         """Publishes each slate with its trace, unless Redis has a newer one. May be repeated: the second time changes nothing.
@@ -111,6 +114,12 @@ class SlateStore:
         with translating():
             value: Any = await self._client.get(why_key(self._tenant, user_id, surface))
         return None if value is None else decode_trace(value)
+
+    async def forget_up_to(self, user_id: str, surface: str, *, epoch: int, offset: int) -> int:
+        """Deletes a user's slate and trace up to a fence; a newer slate stays. How many values went."""
+        keys = (slate_key(self._tenant, user_id, surface), why_key(self._tenant, user_id, surface))
+        [count] = await self._forget.run(self._client, [(2, *keys, _FENCE.pack(epoch, offset))])
+        return int(count)
 
     async def forget(self, user_id: str, surfaces: Iterable[str]) -> int:
         """Deletes a user's slates and traces on these surfaces; how many values there were."""

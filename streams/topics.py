@@ -21,6 +21,10 @@ USER_PARTITIONS = 4
 WATERMARK_HEADER = "seren-watermark-ms"
 
 
+# On a null record: its key's user is to be forgotten (`streams.marks`).
+FORGET_HEADER = "seren-forget"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Topic:
     """One topic as it should exist. `retention_ms` None: kept for ever (compacted), null values for `nulls_ms`.

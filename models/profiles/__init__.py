@@ -10,7 +10,7 @@ from models.profiles.digest import digest
 from models.profiles.features import ItemFeatures, QueryTags, item_features
 from models.profiles.policy import PROFILE_BYTES, ProfilePolicy
 from models.profiles.state import Profile, decode, encode
-from models.profiles.static import forget_attributes, update_attributes
+from models.profiles.static import update_attributes
 from models.profiles.update import update
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "decode",
     "digest",
     "encode",
-    "forget_attributes",
     "item_features",
     "update",
     "update_attributes",

@@ -126,6 +126,11 @@ class Profile:
         self.asked_ms = -1
         self.asked_mass = 0.0
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing is known of the user."""
+        return not (self.events or self.attributes)
+
 
 def encode(profile: Profile) -> bytes:
     """The profile as versioned MessagePack, at most `PROFILE_BYTES` for profiles made by `update`.

@@ -31,11 +31,6 @@ def update_attributes(profile: Profile, change: UserAttributes, *, max_bytes: in
     return refused
 
 
-def forget_attributes(profile: Profile) -> None:
-    """Forgets all of them."""
-    profile.attributes = {}
-
-
 def _written_bytes(name: str, value: str) -> int:
     return len(name.encode()) + len(value.encode()) + _OVERHEAD_BYTES
 

@@ -33,6 +33,7 @@ from streams.checkpoint import CAUSED_HEADER, buried
 from streams.distribution import Distribution
 from streams.ledger import OffsetLedger
 from streams.letters import DeadLetter, attempt_of, letter, reason_of
+from streams.marks import Forgotten, forgotten_of
 from streams.production import Produce
 from streams.store import Publication, PublishOutcome, SlateStore
 from streams.tracing import context_of, trace_id_of
@@ -111,6 +112,8 @@ class JudgingWorker:
         self._ledgers: dict[int, OffsetLedger] = {}
         self._undone: dict[TP, dict[int, Undone]] = {}
         self._changed = asyncio.Condition()
+        self._forgotten: OrderedDict[tuple[str, str], tuple[int, int]] = OrderedDict()  # (user, surface) -> fence
+        self._publishing = asyncio.Lock()  # nobody is forgotten between the look at them and the publication
         self._failures = 0  # requests in a row that used up their tries
         self._settling: asyncio.Queue[Settling] = asyncio.Queue()  # holds what is published within `settle_s`
 
@@ -150,11 +153,15 @@ class JudgingWorker:
             ledger.take(record.offset)
             undone[record.offset] = Undone(self._clock.monotonic(), record.timestamp)
             try:
-                request = codec.decode_request(record.value or b"")
+                if forgotten := forgotten_of(record):
+                    await self._forget(codec.decode_key(record.key, "user_id"), forgotten)
+                request = None if forgotten else codec.decode_request(record.value or b"")
             except SerenError as error:
                 if verdict(error) is not Verdict.BURY:
                     raise
+                request = None
                 await self._bury(letter(topics.REQUESTS, record.partition, record, error))
+            if request is None or self._is_forgotten(request):
                 ledger.finish(record.offset)
                 undone.pop(record.offset, None)
                 await self._commit_finished([chunk.partition])
@@ -186,6 +193,31 @@ class JudgingWorker:
         else:
             self._waiting[key] = waiting  # at its elder's place in the queue
             self._finish(other)
+
+    async def _forget(self, user_id: str, forgotten: Forgotten) -> None:
+        """Takes a user's slate away, and sees to it that no request from before makes another one.
+
+        What is remembered of the users is bounded and dies with the process: a request that a zombie sends after both is
+        answered, and its slate lives until it expires.
+        """
+        key, fence = (user_id, forgotten.surface), (forgotten.epoch, forgotten.offset)
+        async with self._publishing:
+            self._forgotten[key] = max(fence, self._forgotten.pop(key, fence))
+            if len(self._forgotten) > self._limits.max_waiting:
+                self._forgotten.popitem(last=False)
+            waiting = self._waiting.get(key)
+            if waiting is not None and self._is_forgotten(waiting.request):
+                del self._waiting[key]
+                self._finish(waiting)
+            await self.outages.retrying(
+                lambda: self._slates.forget_up_to(user_id, forgotten.surface, epoch=fence[0], offset=fence[1]),
+                what="forget a user's slate",
+            )
+            self.counts["users_forgotten"] += 1
+
+    def _is_forgotten(self, one: Request | Slate) -> bool:
+        fence = self._forgotten.get((one.user_id, one.surface))
+        return fence is not None and (one.epoch, one.offset) <= fence
 
     async def _bury(self, dead: DeadLetter) -> None:
         self.counts[f"dead_letters_{dead.error}"] += 1
@@ -300,7 +332,13 @@ class JudgingWorker:
                 await self._finish_all(settling.batch)
 
     async def _publish(self, publications: list[Publication]) -> list[PublishOutcome | RequestError]:
-        return await self.outages.retrying(lambda: self._slates.publish(publications), what="publish slates")
+        """One outcome each; slates of users who were forgotten meanwhile are refused here."""
+        async with self._publishing:
+            forgotten = [self._is_forgotten(one.slate) for one in publications]
+            wanted = [one for one, is_gone in zip(publications, forgotten, strict=True) if not is_gone]
+            outcomes = await self.outages.retrying(lambda: self._slates.publish(wanted), what="publish slates")
+        of_wanted = iter(outcomes)
+        return ["refused" if is_gone else next(of_wanted) for is_gone in forgotten]
 
     async def _finish_all(self, batch: list[Waiting]) -> None:
         for waiting in batch:

@@ -10,11 +10,12 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from faust.types import TP
 
+from models.entities import AttributesForgotten
 from models.errors import SerenError, StoreError, StoreUnavailable, Verdict, verdict
 from streams import topics
 from streams.agents.arrivals import Arrivals, late_count
@@ -24,7 +25,9 @@ from streams.agents.limits import ProfilesLimits
 from streams.agents.outages import Outages
 from streams.checkpoint import PartitionLost, StoreRestarted, admit, checkpoint, take_over
 from streams.distribution import Distribution
-from streams.partition import Knowledge, Partition, Rules
+from streams.forgetting import forget, leave_blank
+from streams.marks import Blank, Forgetting, Part, origins_of, parts_of
+from streams.partition import Decoded, Knowledge, Partition, Record, Rules
 from streams.poison import apply_attributes_or_bury, apply_or_bury, withhold, withhold_attributes
 from streams.production import Produce
 from streams.state import Checkpoint, PartitionStore, ProfileStore
@@ -234,33 +237,80 @@ class ProfilesWorker:
 
     async def _take_chunk(self, partition: Partition, chunk: Chunk) -> None:
         if chunk.topic == topics.ATTRIBUTES:
-            changes = partition.decode_attributes(chunk.records)
+            records = await self._without_repeats(partition, chunk.records)
+            changes = partition.decode_attributes(record for record in records if not isinstance(record, Blank))
             await self._admit(partition, (change.user_id for _, change in changes))
-            partition.apply_attributes(withhold_attributes(partition, changes, chunk.records))
+            applied = withhold_attributes(partition, changes, chunk.records)
+            partition.apply_attributes(applied)
             partition.passed_attributes(chunk.records[-1].offset)
+            for _, change in applied:
+                if isinstance(change, AttributesForgotten) and change.is_user:
+                    leave_blank(partition, change.user_id)
         else:
-            batch = partition.decode(chunk.records)
-            await self._admit(partition, (decoded.event.user_id for decoded in batch if decoded.event is not None))
-            watermark_ms = partition.watermark_ms
-            partition.apply(withhold(partition, batch, chunk.records))
-            self.counts["late"] += late_count(batch, watermark_ms)
-            self._arrivals[partition.number].applied(batch)
+            for part in parts_of(await self._without_repeats(partition, chunk.records)):
+                batch = await self._decode(partition, part)
+                watermark_ms = partition.watermark_ms
+                partition.apply(withhold(partition, batch, part.records))
+                self.counts["late"] += late_count(batch, watermark_ms)
+                self._arrivals[partition.number].applied(batch)
+                await self._forget(partition, part.forgetting)
             self._last_chunk_s[partition.number] = self._clock.monotonic()
         self._applied[partition.number] += len(chunk.records)
 
     async def _take_singly(self, partition: Partition, chunk: Chunk) -> None:
-        for record in chunk.records:
-            if chunk.topic == topics.ATTRIBUTES:
-                changes = partition.decode_attributes([record])
+        if chunk.topic == topics.ATTRIBUTES:
+            for record in await self._without_repeats(partition, chunk.records):
+                changes = [] if isinstance(record, Blank) else partition.decode_attributes([record])
                 await self._admit(partition, (change.user_id for _, change in changes))
                 for change in withhold_attributes(partition, changes, [record]):
                     apply_attributes_or_bury(partition, change, record)
+                    if isinstance(change[1], AttributesForgotten) and change[1].is_user:
+                        leave_blank(partition, change[1].user_id)
                 partition.passed_attributes(record.offset)
-            else:
-                batch = partition.decode([record])
-                await self._admit(partition, (decoded.event.user_id for decoded in batch if decoded.event is not None))
-                for one in withhold(partition, batch, [record]):
+            return
+        for record in await self._without_repeats(partition, chunk.records):
+            for part in parts_of([record]):
+                batch = await self._decode(partition, part)
+                for one in withhold(partition, batch, part.records):
                     apply_or_bury(partition, one, record)
+                await self._forget(partition, part.forgetting)
+
+    async def _decode(self, partition: Partition, part: Part) -> list[Decoded]:
+        batch = partition.decode(part.records)
+        await self._admit(partition, (decoded.event.user_id for decoded in batch if decoded.event is not None))
+        return batch
+
+    async def _without_repeats(self, partition: Partition, records: Sequence[Record]) -> Sequence[Record]:
+        """The records with blanks for those whose origin was redriven before: of each origin only the first one counts.
+
+        Which one that is depends on the log alone. It is noted before a checkpoint passes it (`streams.checkpoint`, step 3),
+        so everybody who reads the partition from any checkpoint on passes over the same ones.
+        """
+        origins = origins_of(records)
+        if not origins:
+            return records
+        unknown = [origin for origin in dict.fromkeys(origins.values()) if partition.redriven.get(origin) is None]
+        found = await self.outages.retrying(
+            partial(self._partitions.read_redriven, partition.number, unknown), what="look up what was redriven"
+        )
+        kept: list[Record] = []
+        for record in records:
+            origin = origins.get(record.offset)
+            first = None if origin is None else found.get(origin, partition.redriven.get(origin))
+            if first is not None and first < record.offset:
+                self.counts["redriven_repeats"] += 1
+                kept.append(Blank(record.offset, record.timestamp))
+                continue
+            if origin is not None and first != record.offset:
+                self.counts["redriven"] += 1
+                partition.redriven.put(origin, record.offset)
+            kept.append(record)
+        return kept
+
+    async def _forget(self, partition: Partition, forgetting: Forgetting | None) -> None:
+        if forgetting is not None:
+            await self._admit(partition, [forgetting.user_id])
+            forget(partition, forgetting)
 
     async def _start_over(self, partition: Partition) -> Partition:
         """The partition as it was at our last checkpoint, with nothing in memory but what has a timer.
@@ -380,6 +430,8 @@ class ProfilesWorker:
         await self._commit(offsets)  # step 6
         self.counts["checkpoints"] += 1
         max_users = max(1, self._limits.max_users // max(1, len(self.owned)))
+        partition.redriven.let_go(self._footings[number].durable)
+        partition.forgotten.let_go(self._footings[number].durable)
         self.counts["evicted"] += partition.evict(max_users, durable=self._footings[number].durable)
 
     async def _try_checkpoint(self, partition: Partition) -> int:

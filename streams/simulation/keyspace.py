@@ -163,6 +163,40 @@ def _is_stale(stored: bytes, ours: bytes) -> bool:
     return bool(_MILLIS.unpack_from(stored, _SOFT_EXPIRY_AT)[0] <= _MILLIS.unpack_from(ours, _PUBLISHED_AT)[0])
 
 
+def forget_profile(keyspace: Keyspace, keys: Sequence[str], args: Sequence[bytes]) -> int:
+    """`forget_profile.lua`."""
+    stored: bytes = keyspace.get(keys[0]) or b""
+    if len(stored) >= _PROFILE_HEADER and stored[:4] == b"SRNP":
+        epoch, offset, partition = _OWNER.unpack_from(stored, _FENCE_AT)
+        our_epoch, our_offset, our_partition = _OWNER.unpack(args[0])
+        if partition != our_partition or epoch > our_epoch:
+            return 0
+        if offset > our_offset:
+            return 1
+    if stored:
+        keyspace.put(keys[0], None)
+    return 1
+
+
+def forget_slate(keyspace: Keyspace, keys: Sequence[str], args: Sequence[bytes]) -> int:
+    """`forget_slate.lua`."""
+    stored: bytes = keyspace.get(keys[0]) or b""
+    is_slate = len(stored) >= _SLATE_HEADER and stored[:4] == b"SRNS"
+    if is_slate and _FENCE.unpack_from(stored, _FENCE_AT) > _FENCE.unpack(args[0]):
+        return 0
+    held = [key for key in keys if keyspace.get(key) is not None]
+    for key in held:
+        keyspace.put(key, None)
+    return len(held)
+
+
+def write_redriven(keyspace: Keyspace, keys: Sequence[str], args: Sequence[bytes]) -> int:
+    """`write_redriven.lua`."""
+    if args[1] != b"NX" or keyspace.get(keys[0]) is None:
+        keyspace.put(keys[0], args[2])
+    return 1
+
+
 def life(keyspace: Keyspace, keys: Sequence[str], args: Sequence[bytes]) -> bytes:
     """`life.lua`."""
     return keyspace.run_id.encode()
@@ -171,11 +205,14 @@ def life(keyspace: Keyspace, keys: Sequence[str], args: Sequence[bytes]) -> byte
 TWINS: dict[str, ScriptTwin] = {
     "acquire": acquire,
     "claim_profile": claim_profile,
+    "forget_profile": forget_profile,
+    "forget_slate": forget_slate,
     "life": life,
     "publish": publish,
     "write_checkpoint": write_checkpoint,
     "write_due": write_due,
     "write_profile": write_profile,
+    "write_redriven": write_redriven,
 }
 NAME_BY_SHA = {Script(name).sha: name for name in TWINS}
 

@@ -93,6 +93,10 @@ class Client:
         """GET."""
         return await self._one(lambda: self._server.keyspace.get(key))
 
+    async def mget(self, keys: Sequence[str]) -> Any:
+        """MGET."""
+        return await self._one(lambda: [self._server.keyspace.get(key) for key in keys])
+
     async def hmget(self, key: str, fields: Iterable[str]) -> Any:
         """HMGET."""
         names = list(fields)

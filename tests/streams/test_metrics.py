@@ -153,7 +153,16 @@ async def test_profile_worker_s_names_are_these_and_no_others(profiles: Callable
         ),
         *("checkpoint_age_seconds", "watermark_timestamp_seconds", "event_time_lag_seconds"),
     )
-    outcomes = ("applied", "already_applied", "duplicate", "redelivered", "unknown_item", "late")
+    outcomes = (
+        "applied",
+        "already_applied",
+        "duplicate",
+        "redelivered",
+        "unknown_item",
+        "late",
+        "redriven",
+        "redriven_repeat",
+    )
     assert names(samples(profiles_registry(worker, await watched(worker)))) == OF_ANY | histogram_names(
         "seren_event_to_profile_seconds", "seren_event_time_to_profile_seconds", "seren_checkpoint_duration_seconds"
     ) | {f'seren_{name}{{partition="2"}}' for name in of_partition} | {
@@ -170,6 +179,7 @@ async def test_profile_worker_s_names_are_these_and_no_others(profiles: Callable
         'seren_checkpoints_total{outcome="abandoned"}',
         'seren_requests_superseded_total{by="newer"}',
         'seren_users_evicted_total{to="redis"}',
+        'seren_users_forgotten_total{by="request"}',
         'seren_attributes_refused_total{by="room"}',
         'seren_store_restarts_total{store="redis"}',
         'seren_dead_letters_total{error="DecodeError"}',
@@ -194,6 +204,7 @@ async def test_judging_worker_s_names_are_these_and_no_others(judging: JudgingWo
         "seren_stale_slates_replaced_total",
         'seren_fenced_writes_total{what="slate"}',
         'seren_slate_items_total{place="slate"}',
+        'seren_users_forgotten_total{by="request"}',
         'seren_requests_served_total{outcome="coalesced"}',
         "seren_users_waiting",
         "seren_requests_undone",
