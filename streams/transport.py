@@ -12,6 +12,7 @@ Written against faust-streaming 0.15.3; `tests/streams/test_transport.py` checks
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, cast
 
@@ -52,6 +53,10 @@ class ChunkConsumer(driver.Consumer):
             while not (self.should_stop or fetcher.should_stop):
                 await self._drain_once()
         except self.consumer_stopped_errors:
+            if not self.app.should_stop:
+                raise
+        except asyncio.CancelledError:
+            # Amid a rebalance Faust's fetcher takes it for a wish to start again: a worker that is to end would crash instead.
             if not self.app.should_stop:
                 raise
 
@@ -100,7 +105,9 @@ class ChunkConsumer(driver.Consumer):
         return False
 
     async def commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
-        """Commits the ledger's offsets; False when the partitions have moved on to another worker."""
+        """Commits the ledger's offsets; False when the partitions have moved on to another worker, or we have left."""
+        if self._thread.thread_loop.is_closed():  # a checkpoint outlasted the end of its worker: it holds without this
+            return False
         assigned = self.assignment()
         ours = {tp: offset for tp, offset in offsets.items() if tp in assigned}
         # Of the others Faust would commit what is left of them, and a commit of nothing crashes it.

@@ -107,11 +107,13 @@ async def walk(plan: dict[str, Any]) -> dict[str, Any]:
         ends = {TP(TOPIC, number): plan["ends"][number] for number in range(PARTITIONS)} if "ends" in plan else {}
         work_ends = {tp.partition: end for tp, end in app.work_ends(ends).items()}
         crashed = app.crashed or app.consumer.crashed
+    answer_after_stop = await app.commit_offsets({TP(TOPIC, 0): 1})
     return {
         "chunks": chunks,
         "assignments": assignments,
         "fetches": WatchedConsumer.fetches,
         "answers": answers,
+        "answer_after_stop": answer_after_stop,
         "committed": committed,
         "committed_after_stop": await _committed(plan["bootstrap"]),
         "crashed": crashed,

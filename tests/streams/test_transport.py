@@ -140,6 +140,7 @@ class Run(NamedTuple):
     assignments: list[list[int]]
     fetches: list[tuple[bool, float]]
     answers: list[bool]
+    answer_after_stop: bool
     committed: list[list[int | None]]
     committed_after_stop: list[int | None]
     crashed: bool
@@ -244,6 +245,29 @@ def test_commit_offsets_commits_what_it_is_given_and_nothing_else(first: Run) ->
 def test_commit_offsets_of_a_partition_that_moved_on_is_refused_and_ends_nothing(first: Run) -> None:
     assert first.answers[1] is False
     assert not first.crashed
+
+
+def test_commit_offsets_after_the_end_is_refused(first: Run) -> None:
+    assert first.answer_after_stop is False
+    assert first.committed_after_stop[0] == 4_000
+
+
+async def test_fetcher_that_is_cancelled_ends_quietly_where_its_worker_ends_and_not_otherwise(app: ChunkApp) -> None:
+    """Faust crashes a worker whose fetcher is cancelled amid a rebalance."""
+    consumer = app.consumer
+
+    async def drained() -> None:
+        await consumer._drain_messages(consumer)
+
+    consumer.flow_active = False  # it waits for its partitions
+    for ending in (False, True):
+        draining = asyncio.create_task(drained())
+        await asyncio.sleep(0)
+        if ending:
+            app._stopped.set()
+        draining.cancel()
+        [outcome] = await asyncio.gather(draining, return_exceptions=True)
+        assert isinstance(outcome, asyncio.CancelledError) is not ending
 
 
 def test_assignment_asks_take_over_once_for_all_partitions(first: Run, second: Run) -> None:
