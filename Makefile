@@ -54,6 +54,18 @@ chaos-sim: $(VENV)/.run ## 100,000 simulated worlds in which workers, Redis and 
 fuzz: $(VENV)/.fuzz ## Ten minutes of coverage-guided fuzzing of all that reads foreign bytes (ARGS="--minutes 60")
 	@$(PY) -m streams.fuzz $(ARGS)
 
+.PHONY: chaos
+chaos: $(VENV)/.run ## 15 minutes of real workers, Kafka and Redis, 100 of them killed at random, and a verifier
+	@$(PY) -m streams.chaos --minutes 15 --kills 100 $(ARGS)
+
+.PHONY: chaos-short
+chaos-short: $(VENV)/.run ## The same for two minutes, bounded to four in all
+	@timeout --kill-after=10s 4m $(PY) -m streams.chaos --minutes 2 --kills 14 --drain-minutes 1.2 --seed 1 $(ARGS)
+
+.PHONY: overload
+overload: $(VENV)/.run ## Ten times what the workers bear for ten minutes: memory, loss, recovery
+	@$(PY) -m streams.chaos.overload --minutes 10 $(ARGS)
+
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff, mypy, import-linter; changes nothing
 	@$(VENV)/bin/ruff check .

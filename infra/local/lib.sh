@@ -1,8 +1,10 @@
-# Shared by up.sh and down.sh, which source it: where things lie, and whether they run.
+# Shared by the scripts beside it, which source it: where things lie, and whether they run.
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 run_folder="${RUN_FOLDER:-$repository/.run}" # another folder is another pair of servers
 env_file="$run_folder/env"
+kafka_folder="$repository/infra/kafka"
+jars="$kafka_folder/target/jars"
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "error: $*"; exit 1; }
@@ -44,4 +46,24 @@ stop_process() {
     sleep 0.1
     waited=$((waited + 1))
   done
+}
+
+# Kafka's jars, resolved once for each content of pom.xml.
+resolve_jars() {
+  local stamp
+  stamp=$(sha256sum "$kafka_folder/pom.xml" | cut -d' ' -f1)
+  [[ "$(cat "$jars/.stamp" 2>/dev/null)" == "$stamp" ]] && return
+  command -v mvn >/dev/null || fail "no mvn, which fetches Kafka's jars; install Debian's package maven"
+  say "Fetching Kafka's jars (45 MB, once) ..."
+  rm -rf "$jars"
+  mvn --quiet --batch-mode --file "$kafka_folder/pom.xml" dependency:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory="$jars" >&2
+  echo "$stamp" >"$jars/.stamp"
+}
+
+check_java() {
+  local major
+  command -v java >/dev/null || fail "no java; install Debian's package default-jre-headless (Kafka 4 needs Java 17 or later)"
+  major=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1)
+  ((${major:-0} >= 17)) || fail "java is version ${major:-unknown}; Kafka 4 needs 17 or later"
 }

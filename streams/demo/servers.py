@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,15 +21,15 @@ TENANT = "demo"
 _STOP_S = 20.0  # a worker's last checkpoint and its farewell to the group take 1 to 3 s
 _LOG_TAIL_CHARS = 1_500
 
-# Runs in place of a worker for a moment: asks the kernel to end it with the thread that started it, then becomes the worker.
+# Runs in place of a process for a moment: asks the kernel to end it with the thread that started it, then becomes the process.
 # However the demo ends, nothing of it is left; the servers that a worker talks to are gone then, so it has nothing to say.
 _TRAMPOLINE = """
 import ctypes, os, signal, sys
 PR_SET_PDEATHSIG = 1
 ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 if os.getppid() != int(sys.argv[1]):
-    sys.exit("the process that wanted this worker is gone")
-os.execv(sys.argv[2], sys.argv[2:])
+    sys.exit("the process that wanted this one is gone")
+os.execvp(sys.argv[2], sys.argv[2:])
 """
 
 
@@ -80,18 +80,8 @@ class Servers:
         """One more worker process of a kind (`profiles` or `judging`), with its metrics on a free port."""
         port = free_port()
         log = self._folder / f"{kind}-{len(self._workers)}.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(  # noqa: S603  # our own program and arguments
-                [
-                    *(sys.executable, "-c", _TRAMPOLINE, str(os.getpid())),
-                    *(sys.executable, "-m", "streams", "worker", kind, "--config", str(config)),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=_environment() | {"SEREN_METRICS_PORT": str(port), "PYTHONPATH": _import_path()},
-                start_new_session=True,
-            )
+        command = [sys.executable, "-m", "streams", "worker", kind, "--config", str(config)]
+        process = start_process(command, log, {"SEREN_METRICS_PORT": str(port)})
         self._workers.append(Worker(kind, process, log, f"http://127.0.0.1:{port}/metrics"))
 
     def workers(self, kind: str) -> list[Worker]:
@@ -208,6 +198,25 @@ start_ms = {start_ms}  # before this the log is history
         encoding="utf-8",
     )
     return path
+
+
+def start_process(command: Sequence[str], log: Path, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """A process in a session of its own that ends with the thread that started it, and finds this package.
+
+    Args:
+        command: what to run.
+        log: where its output is appended.
+        variables: of its environment, beside ours without any `SEREN_*`.
+    """
+    with log.open("ab") as output:
+        return subprocess.Popen(  # noqa: S603  # our own program and arguments
+            [sys.executable, "-c", _TRAMPOLINE, str(os.getpid()), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=_environment() | {"PYTHONPATH": _import_path()} | dict(variables),
+            start_new_session=True,
+        )
 
 
 def free_port() -> int:
