@@ -21,7 +21,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3 python3.12 python3.13,$(
 # Files that import torch, atheris, or a tool of the benchmark's peers, at their top can be collected only where that is installed.
 TORCH_FILES = $(shell grep -rlE --include='*.py' '^(import|from) (torch|transformers|vllm|safetensors|atheris)' models streams)
 PEER_FILES = $(shell grep -rlE --include='*.py' '^(import|from) (quixstreams|bytewax|matplotlib)' streams/bench)
-UNIT := not integration and not train
+UNIT := not integration and not train and not otel
 
 .PHONY: help
 help: ## This list
@@ -41,6 +41,10 @@ test: $(VENV)/.dev ## Unit tests and doctests; no services, no torch
 .PHONY: test-train
 test-train: $(VENV)/.train ## Tests of training and of the torch engine (installs torch)
 	@$(PY) -m pytest -m "train" $(ARGS)
+
+.PHONY: test-otel
+test-otel: $(VENV)/.otel ## Tests of the spans, exported to a collector of their own (installs OpenTelemetry)
+	@$(PY) -m pytest -m "otel" tests/otel $(ARGS)
 
 .PHONY: itest
 itest: $(VENV)/.dev ## Tests against real Kafka and Redis, which `make up` starts
@@ -140,6 +144,11 @@ $(VENV)/.fuzz: pyproject.toml | $(VENV)/.made
 	@echo "Installing seren with atheris into $(VENV) (once; a minute or two) ..." >&2
 	@$(PIP_INSTALL) --editable '.[fuzz]'
 	@touch $(VENV)/.run $@
+
+$(VENV)/.otel: pyproject.toml | $(VENV)/.made
+	@echo "Installing seren with OpenTelemetry into $(VENV) (once; a minute) ..." >&2
+	@$(PIP_INSTALL) --editable '.[dev,otel]'
+	@touch $(VENV)/.run $(VENV)/.dev $@
 
 $(VENV)/.train: pyproject.toml | $(VENV)/.made
 	@echo "Installing seren with torch into $(VENV) (once; several minutes and GB) ..." >&2

@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any, cast
 
@@ -29,9 +29,10 @@ from streams.monitor import Monitor, judging_vitals, profiles_vitals
 from streams.partition import Knowledge
 from streams.production import BATCH_BYTES, producer_of
 from streams.retry import retrying
+from streams.spans import Spans, contexts_of, spans_of
 from streams.state import PartitionStore, ProfileStore
 from streams.store import SlateStore
-from streams.transport import ChunkApp, ChunkSchema
+from streams.transport import Chunk, ChunkApp, ChunkSchema
 from streams.watch import Servers, Watch
 
 logger = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ async def load_items(settings: Settings) -> list[Item]:
 
 def profiles_app(settings: Settings, items: Sequence[Item]) -> ChunkApp:
     """A profile worker as a Faust app."""
-    app = _new_app(settings, "seren-profiles")
+    app, spans = _new_app(settings, "seren-profiles"), spans_of(os.environ, service="seren-profiles")
     redis = Redis.from_url(settings.redis.url)
     knowledge = Knowledge(items, max_tag_bytes=settings.rules.profile.short_term.max_tag_bytes)
     worker = ProfilesWorker(
@@ -65,6 +66,7 @@ def profiles_app(settings: Settings, items: Sequence[Item]) -> ChunkApp:
         rules=settings.rules,
         limits=settings.profiles,
     )
+    worker.spans = spans
     _connect(app, worker)
     watch = _watched(app, worker, redis, settings, topics.EVENTS)
     _listen(settings, profiles_registry(worker, watch), lambda: profiles_vitals(worker, watch))
@@ -73,7 +75,7 @@ def profiles_app(settings: Settings, items: Sequence[Item]) -> ChunkApp:
     @app.agent(source, name="profiles", concurrency=1)
     async def profiles(stream: Any) -> None:
         async for chunk in stream.noack():
-            with _ends_the_process("take a chunk of events"):
+            with _ends_the_process("take a chunk of events"), _chunk_span(spans, chunk):
                 await worker.take(chunk)
 
     @app.task  # type: ignore[untyped-decorator]
@@ -92,7 +94,7 @@ def profiles_app(settings: Settings, items: Sequence[Item]) -> ChunkApp:
 
 def judging_app(settings: Settings, serve: Serve, catalogue: Catalogue, calls: ModelCalls | None = None) -> ChunkApp:
     """A judging worker as a Faust app; `serve` is its walk with its model, on this catalogue; `calls` the meter."""
-    app = _new_app(settings, "seren-judging")
+    app, spans = _new_app(settings, "seren-judging"), spans_of(os.environ, service="seren-judging")
     redis = Redis.from_url(settings.redis.url)
     worker = JudgingWorker(
         serve=serve,
@@ -105,6 +107,7 @@ def judging_app(settings: Settings, serve: Serve, catalogue: Catalogue, calls: M
         commit=app.commit_offsets,
         limits=settings.judging,
     )
+    worker.spans = spans
     _connect(app, worker)
     watch = _watched(app, worker, redis, settings, topics.REQUESTS)
     _listen(settings, judging_registry(worker, watch, calls or ModelCalls()), lambda: judging_vitals(worker, watch))
@@ -113,7 +116,7 @@ def judging_app(settings: Settings, serve: Serve, catalogue: Catalogue, calls: M
     @app.agent(source, name="judging", concurrency=1)
     async def judging(stream: Any) -> None:
         async for chunk in stream.noack():
-            with _ends_the_process("take a chunk of requests"):
+            with _ends_the_process("take a chunk of requests"), _chunk_span(spans, chunk):
                 await worker.take(chunk)
 
     @app.task  # type: ignore[untyped-decorator]
@@ -207,6 +210,17 @@ def _listen(settings: Settings, registry: CollectorRegistry, vitals: Callable[[]
             vitals=vitals,
             policy=settings.health,
         )
+
+
+def _chunk_span(spans: Spans, chunk: Chunk) -> AbstractContextManager[None]:
+    attributes = {
+        "messaging.system": "kafka",
+        "messaging.destination.name": chunk.topic,
+        "messaging.destination.partition.id": str(chunk.partition),
+        "messaging.kafka.offset": chunk.records[0].offset,
+        "messaging.batch.message_count": len(chunk.records),
+    }
+    return spans.during("take chunk", attributes, contexts=contexts_of(chunk.records))
 
 
 @contextmanager

@@ -35,6 +35,7 @@ from streams.ledger import OffsetLedger
 from streams.letters import DeadLetter, attempt_of, letter, reason_of
 from streams.marks import Forgotten, forgotten_of
 from streams.production import Produce
+from streams.spans import NoSpans, Spans
 from streams.store import Publication, PublishOutcome, SlateStore
 from streams.tracing import context_of, trace_id_of
 from streams.transport import Chunk
@@ -99,6 +100,7 @@ class JudgingWorker:
         self.counts: Counter[str] = Counter()
         self.assigned: frozenset[int] | None = None  # None: before the first assignment, and during a rebalance
         self.outages = Outages(clock, self.counts)
+        self.spans: Spans = NoSpans()
         self.event_to_slate_s = Distribution()
         self.answer_s = Distribution()
         self._serve = serve
@@ -244,9 +246,12 @@ class JudgingWorker:
             await self._serve_batch(batch)
 
     async def _serve_batch(self, batch: list[Waiting]) -> None:
-        begun_s = self._clock.monotonic()
-        answers = await self._answers(batch)
-        self.answer_s.add(self._clock.monotonic() - begun_s)
+        begun_s, contexts = self._clock.monotonic(), [waiting.context for waiting in batch]
+        with self.spans.during("answer", {"seren.requests": len(batch)}, contexts=contexts):
+            answers = await self._answers(batch)
+        seconds, ended_s = self._clock.monotonic() - begun_s, self._clock.time()
+        self.answer_s.add(seconds)
+        self.spans.of_traces("seren answer", contexts, begun_s=ended_s - seconds, ended_s=ended_s)
         published_ms = int(self._clock.time() * 1000)
         publications, answered = [], []
         for waiting, answer in zip(batch, answers, strict=True):

@@ -30,6 +30,7 @@ from streams.marks import Blank, Forgetting, Part, origins_of, parts_of
 from streams.partition import Decoded, Knowledge, Partition, Record, Rules
 from streams.poison import apply_attributes_or_bury, apply_or_bury, withhold, withhold_attributes
 from streams.production import Produce
+from streams.spans import NoSpans, Spans
 from streams.state import Checkpoint, PartitionStore, ProfileStore
 from streams.transport import Chunk
 
@@ -67,6 +68,7 @@ class ProfilesWorker:
         self.owned: dict[int, Partition] = {}
         self.assigned: frozenset[int] | None = None  # None: before the first assignment, and during a rebalance
         self.outages = Outages(clock, self.counts)
+        self.spans: Spans = NoSpans()
         self.event_to_profile_s = Distribution()
         self.event_time_to_profile_s = Distribution()
         self.checkpoint_s = Distribution()
@@ -415,9 +417,10 @@ class ProfilesWorker:
 
     async def _checkpoint(self, partition: Partition, within_s: float | None = None) -> None:
         number, begun_s = partition.number, self._clock.monotonic()
-        next_offset = await self.outages.retrying(
-            partial(self._try_checkpoint, partition), what=f"checkpoint partition {number}", within_s=within_s
-        )
+        with self.spans.during("checkpoint", {"seren.partition": number, "seren.users": len(partition.dirty)}):
+            next_offset = await self.outages.retrying(
+                partial(self._try_checkpoint, partition), what=f"checkpoint partition {number}", within_s=within_s
+            )
         self._arrivals[number].durable(int(self._clock.time() * 1000))
         self._numbers[number] += 1
         self._applied[number] = 0

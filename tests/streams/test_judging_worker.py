@@ -21,6 +21,7 @@ from streams.agents.judging import JudgingWorker
 from streams.agents.limits import JudgingLimits
 from streams.checkpoint import CAUSED_HEADER
 from streams.production import Outgoing
+from streams.spans import NoSpans
 from streams.store import Publication, SlateStore
 from streams.transport import Chunk
 
@@ -623,3 +624,19 @@ async def test_mark_that_makes_no_sense_is_dead_lettered(house: House) -> None:
     [(_, headers)] = house.letters
     assert b"seren-forget header" in headers["reason"]
     assert house.commits == [{0: 1}]
+
+
+async def test_answer_is_told_to_the_traces_of_its_requests(house: House) -> None:
+    class Noted(NoSpans):
+        told: list[tuple[str, list[bytes], float]] = []  # noqa: RUF012
+
+        def of_traces(self, name: str, contexts: Any, *, begun_s: float, ended_s: float) -> None:
+            self.told.append((name, list(contexts), ended_s))
+
+    worker = await house.worker(0)
+    worker.spans = Noted()
+    await worker.take(chunk(request("u", 1), headers=[("traceparent", PARENT)]))
+    await worker.take(chunk(request("v", 2), first=1))
+    async with serving(worker):
+        await until(lambda: house.commits[-1:] == [{0: 2}])
+    assert Noted.told == [("seren answer", [PARENT, b""], NOW_MS / 1000)]
