@@ -12,6 +12,7 @@ unexport PYTHONPATH PYTHONHOME
 VENV := .venv
 PY := $(VENV)/bin/python
 PEERS := .venv-peers
+SCALE := --full
 BENCH_SERVERS := RUN_FOLDER=$(CURDIR)/.run/bench COMPOSE_PROJECT_NAME=seren-bench
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --no-input
 ARGS ?=
@@ -86,14 +87,21 @@ fmt: $(VENV)/.dev ## Format the code and mend what ruff can mend
 check: lint test ## lint and test
 
 .PHONY: bench
-bench: $(VENV)/.run ## Throughput and latency on this machine, as a table; then bench-peers
+bench: $(VENV)/.run ## Throughput and latency on this machine; then beside its peers; then by users (with ARGS: seren bench alone)
 	@$(VENV)/bin/seren bench $(ARGS)
-	@$(MAKE) bench-peers ARGS=
+ifeq ($(ARGS),)
+	@if $(BENCH_SERVERS) infra/local/up.sh; then $(MAKE) bench-peers; else echo "No Kafka here: not beside the peers." >&2; fi
+	@$(MAKE) bench-scale SCALE=
+endif
 
 .PHONY: bench-peers
 bench-peers: $(VENV)/.run $(PEERS)/.made ## Our worker beside Quix Streams, Bytewax, Faust, aiokafka on a Kafka of its own
 	@$(BENCH_SERVERS) infra/local/up.sh
 	@trap '$(BENCH_SERVERS) infra/local/down.sh' EXIT; set -a; source .run/bench/env; $(PY) -m streams.bench.peers --python $(PEERS)/bin/python $(ARGS)
+
+.PHONY: bench-scale
+bench-scale: $(VENV)/.run $(PEERS)/.made ## What an event costs with 10 thousand to 10 million users (a quarter of an hour, 11 GB)
+	@$(PY) -m streams.bench.scale --python $(PEERS)/bin/python $(SCALE) $(ARGS)
 
 .PHONY: train-small
 train-small: $(VENV)/.train ## Train the small SerenGPT that is shipped, from the shipped log (installs torch)

@@ -185,20 +185,19 @@ class Sending:
 
 
 @asynccontextmanager
-async def worker_on(kafka: str, redis_url: str, folder: Path, *, settings: str = "") -> AsyncIterator[Draining]:
+async def worker_on(kafka: str, redis_url: str, folder: Path) -> AsyncIterator[Draining]:
     """A profile worker on these servers, whose Redis is emptied before; it ends with the context.
 
     Args:
         kafka: "host:port".
         redis_url: of a Redis that is the benchmark's own (`empty`).
         folder: for its log and its configuration.
-        settings: more lines of its configuration.
     """
     empty(redis_url)
     config = folder / "worker.toml"
     config.write_text(
         f'kafka.bootstrap = "{kafka}"\nredis.url = "{redis_url}"\nredis.tenant = "{TENANT}"\n'
-        f"rules.check_clock = false  # the log's time is its own\n{settings}"
+        f"rules.check_clock = false  # the log's time is its own\n"
     )
     client = Redis.from_url(redis_url)
     try:

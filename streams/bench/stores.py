@@ -39,13 +39,13 @@ def engine_on_redis(work: Workload, url: str, *, runs: int) -> list[Figure]:
             await client.aclose()
 
     def measure() -> dict[str, float]:
-        cpu_s, wall_s, server_s = time.process_time(), time.monotonic(), _server_cpu_s(url)
+        cpu_s, wall_s, server_s = time.process_time(), time.monotonic(), server_cpu_s(url)
         asyncio.run(once())
         events = len(work.routed)
         return {
             "engine + Redis": events / (time.process_time() - cpu_s),
             "engine + Redis, wall": events / (time.monotonic() - wall_s),
-            "engine + Redis, server": (_server_cpu_s(url) - server_s) / events * 1e6,
+            "engine + Redis, server": (server_cpu_s(url) - server_s) / events * 1e6,
         }
 
     what = f"the engine with claims and fenced checkpoints in Redis, one every {CHECKPOINT_EVENTS:,} events of a partition"
@@ -138,7 +138,8 @@ def _with_epoch(slate: Slate, epoch: int) -> Slate:
     return replace(slate, epoch=epoch)
 
 
-def _server_cpu_s(url: str) -> float:
+def server_cpu_s(url: str) -> float:
+    """CPU seconds that a Redis server has used."""
     with redis.Redis.from_url(url) as client:
         info = client.info("cpu")
         return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])

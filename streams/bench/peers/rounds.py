@@ -31,7 +31,6 @@ class Contestant:
         module: of `streams.bench.peers`; empty for our own worker.
         keeps: what survives a crash, and how.
         share: of the topic's events that it is given: slower ones get fewer, so that a run takes 10 to 20 s.
-        settings: lines of our worker's configuration.
         profiles: False where it only counts.
     """
 
@@ -39,7 +38,6 @@ class Contestant:
     module: str = ""
     keeps: str
     share: float = 1.0
-    settings: str = ""
     profiles: bool = True
 
 
@@ -47,11 +45,6 @@ CONTESTANTS: tuple[Contestant, ...] = (
     Contestant(
         name="seren worker",
         keeps="Redis, fenced: once",
-    ),
-    Contestant(
-        name="seren worker, no label digests",
-        keeps="Redis, fenced: once",
-        settings="rules.label_digests = false\n",
     ),
     Contestant(name="Bytewax", module="bytewax_flow", keeps="SQLite every 10 s: once"),
     Contestant(name="aiokafka + Redis", module="aiokafka_redis", keeps="Redis: at least once", share=0.5),

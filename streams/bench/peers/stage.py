@@ -83,12 +83,12 @@ class Stage:
                 events=events,
                 folder=own,
             )
-        return asyncio.run(self._run_ours(one, own))
+        return asyncio.run(self._run_ours(own))
 
-    async def _run_ours(self, one: Contestant, folder: Path) -> Run:
+    async def _run_ours(self, folder: Path) -> Run:
         self._empty_outputs()
         ends = loading.ends(self._cluster.bootstrap, topics.EVENTS)
-        async with worker_on(self._cluster.bootstrap, self._redis_url, folder, settings=one.settings) as worker:
+        async with worker_on(self._cluster.bootstrap, self._redis_url, folder) as worker:
             found = await worker.drain(ends)
         run = Run(
             events=found.events,
