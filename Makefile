@@ -118,6 +118,7 @@ down: ## Stop them and remove their data
 
 .PHONY: clean
 clean: down ## Remove .venv, caches and everything else that make has made
+	@if [ -d .run/bench ]; then $(BENCH_SERVERS) infra/local/down.sh; fi
 	@rm -rf $(VENV) $(PEERS) .run infra/kafka/target build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find models streams tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -57,7 +57,8 @@ def main(  # noqa: PLR0913, PLR0917  # its options are its arguments
     python = python.absolute()
     versions = _versions(python)
     log = shipped_log("online-retail")
-    plan = amplified.plan(log, events=max(events, whole + PACED_EVENTS if whole else 0), users=users if whole else 1)
+    # A sixth of the events is sent at a steady rate after the whole log, and brings users of its own.
+    plan = amplified.plan(log, events=max(events, whole + PACED_EVENTS if whole else 0), users=users * 6 // 5 if whole else 1)
     where = machine() | {"peers": versions, "amplified": msgspec.to_builtins(plan)}
     contestants = [one for one in CONTESTANTS if not only or any(part in one.name for part in only)]
     with Console(stderr=True).status("Filling the topic") as status, tempfile.TemporaryDirectory() as folder:
