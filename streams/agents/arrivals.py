@@ -13,7 +13,7 @@ from streams.partition import Decoded
 
 # Records of a chunk that stand for the rest. A chunk's records arrived within one fetch, so a neighbour's time is
 # theirs; a chunk of up to this many is measured exactly.
-_SAMPLES = 64
+_SAMPLES = 16
 # Behind its partition's event time by more than this an event is late: producers that are merely out of step are not.
 LATE_MS = 60_000
 

@@ -23,13 +23,25 @@ if TYPE_CHECKING:
 _STYLES = {"ok": "green", "failed": "bold red", "skipped": "yellow"}
 
 
+def _urls(_: click.Context, __: click.Parameter, urls: tuple[str, ...]) -> tuple[str, ...]:
+    for url in urls:
+        if not url.startswith(("http://", "https://")):
+            message = f"{url!r} is no http://HOST:PORT"
+            raise click.BadParameter(message)
+    return urls
+
+
 @click.command("doctor")
 @config_option
+@click.option(
+    "--worker", "workers", multiple=True, callback=_urls, help="A worker's endpoint, http://HOST:PORT; may be repeated."
+)
 @json_option
-def doctor(*, config: Path | None, as_json: bool) -> None:
+def doctor(*, config: Path | None, workers: tuple[str, ...], as_json: bool) -> None:
     """Print the configuration (never its secrets) and check Redis, Kafka, the topics, the workers' progress and the models."""
     from streams.checks import check_all, versions
     from streams.config import masked
+    from streams.worker_health import check_worker
 
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it cannot reach is said by the checks, once
     settings = settings_of(config)
@@ -41,6 +53,7 @@ def doctor(*, config: Path | None, as_json: bool) -> None:
             model=settings.serengpt.model,
         )
     )
+    checks += [check for url in workers for check in check_worker(url)]
     is_well = all(check.status != "failed" for check in checks)
     if as_json:
         print_json(
