@@ -20,6 +20,8 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "blend": ("streams.cli.read", "blend"),
     "why": ("streams.cli.read", "why"),
     "profile": ("streams.cli.profile", "profile"),
+    "forget": ("streams.cli.forget", "forget"),
+    "redrive": ("streams.cli.redrive", "redrive"),
     "doctor": ("streams.cli.doctor", "doctor"),
     "bench": ("streams.cli.bench", "bench"),
     "train": ("streams.cli.train", "train_group"),
