@@ -11,6 +11,7 @@
     drain.py      our worker on a real Kafka that was filled beforehand
     peers/        the same beside Quix Streams, Bytewax, Faust and plain aiokafka (`make bench-peers`)
     scale.py      what an event costs with 10 thousand to 10 million users (`make bench-scale`)
+    hostile.py    what hostile records cost the others, in time from an event to its profile (`--only hostile`)
     judging.py    SerenGPT, retrieval, a whole answer
 
 Throughput is per core: events divided by the CPU seconds of the process that works, which other programs disturb less than

@@ -15,7 +15,8 @@ import orjson
 if TYPE_CHECKING:
     from streams.bench.figures import Figure
 
-NAMES = ("update", "engine", "redis", "slates", "serengpt", "faust")
+NAMES = ("update", "engine", "redis", "slates", "serengpt", "faust", "hostile")
+ON_DEMAND = frozenset({"hostile"})  # only when named: twelve workers and their servers, ten seconds each, in every run
 _FULL, _QUICK = 100_000, 15_000  # events
 _FULL_RUNS, _QUICK_RUNS = 3, 1
 
@@ -23,7 +24,7 @@ _FULL_RUNS, _QUICK_RUNS = 3, 1
 @click.command("bench")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write everything here.")
 @click.option("--quick", is_flag=True, help="One run of a seventh of the events: under a minute, and rough.")
-@click.option("--only", "only", type=click.Choice(NAMES), multiple=True, help="These measurements alone; may be repeated.")
+@click.option("--only", "only", type=click.Choice(NAMES), multiple=True, help="These alone; repeatable. Only so: hostile.")
 def bench(*, json_file: Path | None, quick: bool, only: tuple[str, ...]) -> None:
     """Measure this machine: events per second and core, bytes, latencies. Needs no network, and judges nothing."""
     from rich.console import Console
@@ -36,7 +37,7 @@ def bench(*, json_file: Path | None, quick: bool, only: tuple[str, ...]) -> None
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder, console.status("Reading the log") as status:
         for name, measure in _measures(Path(folder), quick=quick).items():
-            if not only or name in only:
+            if name in only or not (only or name in ON_DEMAND):
                 status.update(f"Measuring {name}")
                 figures += measure()
     before["load_average_after"] = machine()["load_average"]
@@ -48,7 +49,7 @@ def bench(*, json_file: Path | None, quick: bool, only: tuple[str, ...]) -> None
 
 def _measures(folder: Path, *, quick: bool) -> dict[str, Callable[[], list[Figure]]]:
     """The measurements, by name, in the order in which they run."""
-    from streams.bench import judging, profiles, stores, workers, workload
+    from streams.bench import hostile, judging, profiles, stores, workers, workload
     from streams.embedded.redis import start_redis
     from streams.logs import shipped_log
 
@@ -67,6 +68,7 @@ def _measures(folder: Path, *, quick: bool) -> dict[str, Callable[[], list[Figur
         "slates": lambda: on_redis(lambda url: stores.slates(work.items, url, reads=2_000 if quick else 10_000, runs=runs)),
         "serengpt": lambda: judging.answers(work, requests=8 if quick else 30, runs=runs),
         "faust": lambda: workers.through_faust(log, work, runs=runs),
+        "hostile": lambda: hostile.beside(list(hostile.HOSTILE), seconds=4.0 if quick else 10.0, runs=runs),
     }
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
+from models.errors import DecodeError
+from streams import codec
 from streams.bench.figures import Figure, Meaning, repeated
+from streams.bench.hostile import HOSTILE
 from streams.cli.bench import bench
 
 
@@ -31,3 +35,22 @@ def test_bench_writes_figures_with_unit_meaning_and_machine(tmp_path: Path) -> N
         assert figure["unit"]
         assert figure["what"]
         assert figure["n"] >= 1
+
+
+NOW_MS = 20_000 * 86_400_000
+
+
+@pytest.mark.parametrize(
+    ("name", "accepted"),
+    [("hot user", 20), ("garbage", 0), ("huge events", 10), ("ahead", 10), ("late", 20), ("duplicates", 20)],
+)
+def test_hostile_records_are_accepted_or_refused_as_they_say(name: str, accepted: int) -> None:
+    make, _, _ = HOSTILE[name]
+    found = 0
+    for number in range(20):
+        key, value = make(number, NOW_MS)
+        try:
+            found += codec.decode_event(value, clock_ms=NOW_MS).user_id.encode() == key
+        except DecodeError:
+            continue
+    assert found == accepted
