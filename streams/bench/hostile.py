@@ -169,9 +169,7 @@ class _Run:
                 sent = number + 1
             if self._make is not None:
                 made = [Outgoing(*self._make(number, now_ms)) for number in range(hostile, int(sent * self._share))]
-                sending.append(
-                    asyncio.ensure_future(produce(topics.EVENTS, made))
-                )  # in batches: it must not slow us
+                sending.append(asyncio.ensure_future(produce(topics.EVENTS, made)))  # in batches: it must not slow us
                 hostile += len(made)
             await asyncio.sleep(_TICK_S)
         await asyncio.gather(*sending)
