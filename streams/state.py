@@ -46,6 +46,7 @@ _TRACED = 2
 _LENGTH = struct.Struct(">H")
 _HEADER = struct.Struct(">4sHHIQI")
 _CLAIM = struct.Struct(">IQI")
+PROFILE_HEADER_BYTES = _HEADER.size
 
 
 class ProfileState(NamedTuple):

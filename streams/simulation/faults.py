@@ -11,11 +11,11 @@ from typing import Literal, NamedTuple
 
 from streams.simulation.chance import Failures
 
-FaultKind = Literal["crash", "freeze", "put out", "stop", "redis", "broker"]
+FaultKind = Literal["crash", "freeze", "put out", "stop", "redis", "broker", "corrupt"]
 
-_KINDS: tuple[FaultKind, ...] = ("crash", "freeze", "put out", "stop", "redis", "broker")
+_KINDS: tuple[FaultKind, ...] = ("crash", "freeze", "put out", "stop", "redis", "broker", "corrupt")
 _LOST_S = 1.0  # what an append-only file that is flushed every second may lose
-_LONGEST_S = {"crash": 4.0, "freeze": 25.0, "put out": 12.0, "stop": 3.0, "redis": 6.0, "broker": 6.0}
+_LONGEST_S = {"crash": 4.0, "freeze": 25.0, "put out": 12.0, "stop": 3.0, "redis": 6.0, "broker": 6.0, "corrupt": 0.0}
 
 
 class Fault(NamedTuple):

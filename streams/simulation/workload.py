@@ -17,6 +17,7 @@ from models.profiles import ProfilePolicy
 from models.profiles.policy import LongTermPolicy, WindowPolicy
 from models.trigger import TriggerPolicy
 from streams import codec, topics
+from streams.marks import REDRIVEN_HEADER
 from streams.partition import Knowledge, Rules
 from streams.simulation.loop import START_S
 
@@ -103,6 +104,9 @@ def _record(
 ) -> Sent:
     tp, chance = TP(topics.EVENTS, partition), dice.random()
     retried = [one for one in sent[-3:] if one.tp == tp and one.value]
+    redriven = [one for one in sent if one.tp == tp and one.headers]
+    if redriven and dice.random() < 0.1:
+        return dice.choice(redriven)._replace(at_s=at_s)
     if chance < 0.08 and retried:
         return retried[-1]._replace(at_s=at_s)
     late_s = dice.choice([0, 0, 0, 1] if live else [0, 0, 0, 0, 20, 500, 90_000])
@@ -117,6 +121,8 @@ def _record(
         query=f"leaf {dice.randrange(9)} hobby 2" if kind == "search" else None,
     )
     one = Sent(at_s, tp, user.encode(), codec.encode(event), (), -1 if live else ts_ms)
+    if dice.random() < 0.06:
+        one = one._replace(headers=((REDRIVEN_HEADER, f"{topics.EVENTS}/{partition}/{number}".encode()),))
     if chance > 0.95:
         return dice.choice([one._replace(value=(one.value or b"")[:-5]), one._replace(key=b"x"), one._replace(value=None)])
     return one

@@ -18,17 +18,18 @@ from faust.types import TP
 from models.errors import SerenError
 from streams import topics
 from streams.agents.limits import JudgingLimits, ProfilesLimits
-from streams.keys import checkpoint_key, due_key
+from streams.keys import checkpoint_key, due_key, profile_key
 from streams.simulation.broker import Broker, Record
 from streams.simulation.chance import Chance
 from streams.simulation.checker import Watcher, check_end
 from streams.simulation.faults import Fault, Plan, make_plan
 from streams.simulation.keyspace import Keyspace
 from streams.simulation.loop import SERVERS, Deadlock, Process, VirtualLoop
-from streams.simulation.oracle import truth
+from streams.simulation.oracle import truth, without
 from streams.simulation.redis import Server
 from streams.simulation.workers import TENANT, Machinery, Running, start_judging, start_profiles
 from streams.simulation.workload import Workload, knowledge, make_workload
+from streams.state import PROFILE_HEADER_BYTES, claims_only
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +96,7 @@ class _World:
             partition_of=self._workload.users,
         )
         self._counts: Counter[str] = Counter()
+        self._corrupted: set[str] = set()
         self._healed = False
         self._slots: dict[str, Running | None] = {}
         self._profiles_limits = ProfilesLimits(
@@ -168,8 +170,9 @@ class _World:
                 return f"events of partition {number}: {stored} of {broker.wanted(events)}"
             if profiles.committed.get(attributes, 0) < broker.wanted(attributes):
                 return f"attributes of partition {number}"
-            if self._keyspace.get(due_key(TENANT, number)):
-                return f"timers of partition {number}: {self._keyspace.get(due_key(TENANT, number))}"
+            timers = self._keyspace.get(due_key(TENANT, number)) or {}
+            if {user.decode() for user in timers} - self._corrupted:
+                return f"timers of partition {number}: {timers}"
             if judging.committed.get(requests, 0) < broker.wanted(requests):
                 return f"requests of partition {number}: {judging.committed.get(requests)} of {broker.wanted(requests)}"
         return ""
@@ -177,7 +180,9 @@ class _World:
     def _compare(self) -> list[str]:
         logs, workload = self._broker.logs, self._workload
         expected = truth(logs, partitions=workload.partitions, knowledge=_KNOWLEDGE, rules=workload.rules)
-        return check_end(self._keyspace, logs, expected, live=workload.live, partitions=workload.partitions)
+        expected = without(expected, self._corrupted)
+        ignored = frozenset(self._corrupted)
+        return check_end(self._keyspace, logs, expected, live=workload.live, partitions=workload.partitions, ignored=ignored)
 
     def _digest(self) -> str:
         whole = hashlib.sha256()
@@ -248,6 +253,8 @@ class _World:
             self._counts["writes lost"] += lost
             self._watcher.exact = self._watcher.exact and not lost
             self._loop.call_later(fault.lasting_s, self._redis.come_back, context=SERVERS)
+        elif fault.kind == "corrupt":
+            self._corrupt(fault)
         elif fault.kind == "broker":
             self._broker.up = False
             self._loop.call_later(fault.lasting_s, self._broker_comes_back, context=SERVERS)
@@ -257,6 +264,16 @@ class _World:
             running = self._slots[name]
             if running is not None:
                 self._break_process(fault, name, running)
+
+    def _corrupt(self, fault: Fault) -> None:
+        """A user's stored profile cannot be read any more, as a disk or another program may have it."""
+        users = sorted(self._workload.users)
+        user_id = users[fault.target % len(users)]
+        key = profile_key(TENANT, user_id)
+        stored = self._keyspace.get(key)
+        if stored is not None and not claims_only(stored):
+            self._corrupted.add(user_id)
+            self._redis.execute(partial(self._keyspace.put, key, stored[:PROFILE_HEADER_BYTES] + b"\xc1"))
 
     def _break_process(self, fault: Fault, name: str, running: Running) -> None:
         if fault.kind == "crash":

@@ -52,6 +52,11 @@ def _operation(dice: random.Random) -> Operation:
             ("write_states", (users, offset, epoch, partition)),
             ("read_state", (users[0],)),
             ("forget_state", (users[0],)),
+            ("forget_states", (users, offset, epoch, partition)),
+            ("forget_slate", (users[0], dice.choice(SURFACES), epoch, offset)),
+            ("note_redriven", (partition, users, offset)),
+            ("note_sent", (partition, users)),
+            ("read_redriven", (partition, USERS)),
             ("publish", (users, dice.choice(SURFACES), epoch, offset, dice.random() < 0.5)),
             ("slate", (users[0], dice.choice(SURFACES))),
             ("why", (users[0], dice.choice(SURFACES))),
@@ -124,6 +129,21 @@ class Stores:
 
     async def forget_state(self, user: str) -> Any:
         return await self._profiles.forget(user)
+
+    async def forget_states(self, users: list[str], offset: int, epoch: int, partition: int) -> Any:
+        return await self._profiles.forget_up_to(dict.fromkeys(users, offset), epoch=epoch, partition=partition)
+
+    async def forget_slate(self, user: str, surface: str, epoch: int, offset: int) -> Any:
+        return await self._slates.forget_up_to(user, surface, epoch=epoch, offset=offset)
+
+    async def note_redriven(self, partition: int, origins: list[str], offset: int) -> Any:
+        return await self._partitions.write_redriven(partition, dict.fromkeys(origins, offset))
+
+    async def note_sent(self, partition: int, origins: list[str]) -> Any:
+        return await self._partitions.note_sent(partition, origins)
+
+    async def read_redriven(self, partition: int, origins: list[str]) -> Any:
+        return await self._partitions.read_redriven(partition, origins)
 
     async def publish(self, users: list[str], surface: str, epoch: int, offset: int, traced: bool) -> Any:
         return await self._slates.publish(
@@ -229,4 +249,5 @@ def test_random_operations_meet_every_answer_of_every_script() -> None:
     assert {("claim", name) for name in ("ProfileState", "Fenced", "NoneType", "DecodeError", "UnknownVersion")} <= seen
     assert {("publish", name) for name in ("accepted", "repeated", "refused")} <= seen
     assert {("write", True), ("write", False), ("write", "restarted")} <= seen
+    assert {("forget_states", True), ("forget_states", False)} <= seen
     assert {("write_due", True), ("write_due", False), ("write_states", True), ("write_states", False)} <= seen
