@@ -29,7 +29,7 @@ from streams.state import PartitionStore, claims_only, decode_profile_state
 TENANT = "bench"
 _LOOK_S = 0.05  # between two looks at the worker's checkpoints
 _START_S = 90.0  # a worker joins its group and reads the catalogue in 3 s here
-_TICK_S = 0.005  # between two bursts of the paced producer, and two looks at what is visible
+_TICK_S = 0.02  # between two bursts of the paced producer, and two looks at what is visible
 _VISIBLE_S = 60.0
 _KEYS_AT_ONCE = 5_000
 
@@ -119,9 +119,9 @@ class Draining:
             rate: events a second.
             seconds: how long.
         """
-        producer = Producer(
-            PRODUCER | {"bootstrap.servers": self._servers.bootstrap, "enable.idempotence": True, "linger.ms": 5}
-        )
+        told = {"bootstrap.servers": self._servers.bootstrap, "linger.ms": 5, "max.in.flight.requests.per.connection": 1}
+        producer = Producer(PRODUCER | told)  # one request at a time: a repeated one could change the order
+        producer.list_topics(topics.EVENTS, timeout=_START_S)  # so that the first record does not wait for the connection
         sending = Sending(starts, lambda number, key, value: producer.produce(topics.EVENTS, value, key, number))
         started_s, count = time.monotonic(), int(rate * seconds)
         while sending.sent < count or sending.open:

@@ -15,6 +15,7 @@ import asyncio
 import os
 import random
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -30,6 +31,7 @@ from redis.asyncio import Redis
 from rich.console import Console
 
 from models.entities import Event, Item
+from models.errors import SerenError
 from models.profiles import Profile, encode, update
 from streams import codec, topics
 from streams.bench.machine import machine, rss_bytes
@@ -251,4 +253,7 @@ def _write(result: dict[str, Any], folder: Path, python: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SerenError as error:
+        sys.exit(f"error: {error}")

@@ -104,6 +104,6 @@ def _write(result: Mapping[str, Any], folder: Path, python: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        main(standalone_mode=False)
+        main()
     except SerenError as error:
         sys.exit(f"error: {error}")
