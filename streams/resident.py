@@ -48,9 +48,9 @@ class Resident:
 
     def change(self, profile: Profile | None = None) -> Profile:
         """The profile to be changed, or another one in its place."""
-        self._bytes = b""
-        self._profile = profile or self.profile
-        return self._profile
+        changed = self._profile = profile or self.profile
+        self._bytes = b""  # only now: they may be all that there is of the profile
+        return changed
 
     @property
     def is_live(self) -> bool:

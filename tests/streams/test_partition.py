@@ -648,3 +648,16 @@ def test_attributes_that_are_none_or_have_another_key_become_dead_letters() -> N
     take_attributes(known, [attributes(0, "u", age="1")._replace(value=b"["), wrong_key, attributes(2, "u", age="3")])
     assert known.residents["u"].profile.attributes == {"age": "3"}
     assert [(letter.topic, letter.offset) for letter in known.dead_letters] == [(topics.ATTRIBUTES, 0), (topics.ATTRIBUTES, 1)]
+
+
+def test_trigger_of_a_resting_user_fires_as_that_of_a_live_one() -> None:
+    live, resting = partition(), partition()
+    resting.max_live = 0
+    for each in (live, resting):
+        each.admit("u", Profile())
+        each.apply(each.decode([event_record(0, "u", "visit", 0)]))
+        each.settled(each.snapshot())
+    assert not resting.residents["u"].is_live
+    for each in (live, resting):
+        each.apply(each.decode([watermark(1, 1_000)]))
+    assert resting.fired == live.fired != []

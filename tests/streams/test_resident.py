@@ -37,3 +37,12 @@ def test_bytes_follow_every_change_that_is_announced() -> None:
     assert resident.pack() == encode(resident.profile)
     resident.change(asking())
     assert resident.pack() == before
+
+
+def test_resting_user_can_be_changed_without_a_look_before() -> None:
+    resident = Resident(asking())
+    resident.rest(POLICY)
+    resident.change().offset = 8
+    changed = asking()
+    changed.offset = 8
+    assert resident.pack() == encode(changed)
