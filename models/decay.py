@@ -7,8 +7,10 @@ which events arrive does not matter. Source: Cormode et al., "Forward decay", IC
 
 from __future__ import annotations
 
+from typing import Final
+
 # A gain may grow to 2^256 before the landmark is moved; a double holds 2^1023, so sums of billions of gains stay finite.
-MAX_EXPONENT = 256.0
+MAX_EXPONENT: Final = 256.0
 
 
 def gain(ts_ms: int, *, landmark_ms: int, half_life_ms: int) -> float:

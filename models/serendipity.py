@@ -31,16 +31,10 @@ def flags(profile: Profile, event: Event, item: ItemFeatures, day: int, policy: 
     """What the event is, judged by the window before its own day."""
     days = window.days_before(profile, day, policy)
     since = days[0] if days else day
-    new_category = not window.was_seen(profile.seen_categories, item.category, since, day)
-    new_others = []
-    if item.brand:
-        new_others.append(not window.was_seen(profile.seen_brands, item.brand, since, day))
-    if item.seller:
-        new_others.append(not window.was_seen(profile.seen_sellers, item.seller, since, day))
+    new_category = strict = loose = not window.was_seen(profile.seen_categories, item.category, since, day)
+    for name, seen in ((item.brand, profile.seen_brands), (item.seller, profile.seen_sellers)):
+        if name:
+            new = not window.was_seen(seen, name, since, day)
+            strict, loose = strict and new, loose or new
     known = event.type in LABEL_TYPES and len(days) >= policy.min_visit_days
-    return Flags(
-        label=new_category if known else None,
-        related_strict=new_category and all(new_others),
-        related_loose=new_category or any(new_others),
-        visit_days=len(days),
-    )
+    return Flags(new_category if known else None, strict, loose, len(days))

@@ -27,14 +27,16 @@ class TriggerPolicy:
     drift_ratio: float = 0.5  # share of the decayed behaviour that is newer than the last question
 
 
-def consider(profile: Profile, event: Event, policy: TriggerPolicy) -> None:
-    """Starts a pending trigger when the event, already folded into the profile, gives a reason."""
+def consider(profile: Profile, event: Event, policy: TriggerPolicy) -> bool:
+    """Starts a pending trigger when the event, already folded into the profile, gives a reason; False where none starts."""
     if profile.pending is not None:
-        return
+        return False
     reason = _reason(profile, event, policy)
-    if reason is not None:
-        profile.pending = reason
-        profile.pending_since_ms = profile.last_ms
+    if reason is None:
+        return False
+    profile.pending = reason
+    profile.pending_since_ms = profile.last_ms
+    return True
 
 
 def due_ms(profile: Profile, policy: TriggerPolicy) -> int | None:

@@ -291,10 +291,8 @@ class Partition:
             self.counts["related_strict"] += flags.related_strict
         if flags is not None and flags.label:
             self._label(resident, event, offset, flags)
-        if profile.pending is None:
-            trigger.consider(profile, event, rules.trigger)
-            if profile.pending is not None:
-                heappush(self._timers, (trigger.due_ms(profile, rules.trigger) or 0, event.user_id))
+        if trigger.consider(profile, event, rules.trigger):
+            heappush(self._timers, (trigger.due_ms(profile, rules.trigger) or 0, event.user_id))
         if offset in self._contexts and profile.pending is not None:
             resident.context = self._contexts[offset]
         self.dirty.add(event.user_id)

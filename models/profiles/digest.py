@@ -35,18 +35,13 @@ def digest(profile: Profile, item: Callable[[str], Item | None], as_of_ms: int, 
 
 def _tag(tag: str, score: float, evidence: tuple[int, ...]) -> Tag:
     family, _, text = tag.partition(":")
-    return Tag(text=text, family=cast("TagFamily", family), score=round(score, _SCORE_DIGITS), evidence=evidence)
+    return Tag(text, cast("TagFamily", family), round(score, _SCORE_DIGITS), evidence)
 
 
 def _behaviour(deed: Deed, item: Callable[[str], Item | None]) -> Behaviour:
     if deed.type == "search":
-        return Behaviour(type=deed.type, title=deed.text, ts_ms=deed.ts_ms, offset=deed.offset)
+        return Behaviour(deed.type, deed.text, deed.ts_ms, deed.offset)
     known = item(deed.text)
-    return Behaviour(
-        type=deed.type,
-        title=known.title if known else deed.text,
-        ts_ms=deed.ts_ms,
-        offset=deed.offset,
-        item_id=deed.text,
-        category=known.leaf if known else None,
-    )
+    if known is None:
+        return Behaviour(deed.type, deed.text, deed.ts_ms, deed.offset, deed.text)
+    return Behaviour(deed.type, known.title, deed.ts_ms, deed.offset, deed.text, known.category[-1])

@@ -10,8 +10,9 @@ from itertools import pairwise
 from math import fsum
 
 from models.profiles import short_term
+from models.profiles.belief import Belief
 from models.profiles.policy import DAY_MS, LongTermPolicy, ShortTermPolicy
-from models.profiles.state import Belief, Profile
+from models.profiles.state import Profile
 
 _CYCLES_KEPT = 12  # bits kept per tag: two bytes in a written profile
 _ROUNDING = 1e-9  # tags of one and the same rate must not fall below their own mean by the last bit of a double
@@ -19,7 +20,7 @@ _ROUNDING = 1e-9  # tags of one and the same rate must not fall below their own 
 
 def close_cycle(profile: Profile, ts_ms: int, policy: LongTermPolicy, short: ShortTermPolicy) -> None:
     """When `ts_ms` opens a new cycle: notes, for each tag, whether it ended the cycle before in the short-term level."""
-    cycle = int(ts_ms // (policy.cycle_days * DAY_MS))
+    cycle = int(ts_ms // policy.cycle_ms)
     if cycle <= profile.approved_cycle:
         return
     if profile.approved_cycle >= 0:
@@ -35,16 +36,19 @@ def close_cycle(profile: Profile, ts_ms: int, policy: LongTermPolicy, short: Sho
 
 def admitted(profile: Profile, policy: LongTermPolicy) -> list[tuple[str, float]]:
     """The tags of the long-term level with their scores in (0, 1], best first. Changes nothing."""
-    rates = {tag: rate for tag, belief in profile.pool.items() if (rate := _match_rate(profile, belief)) is not None}
+    approved = {tag: belief for tag, belief in profile.pool.items() if belief.approved_day}
+    rates = {tag: rate for tag, belief in approved.items() if (rate := _match_rate(profile, belief)) is not None}
     mean = fsum(rates.values()) / len(rates) if rates else 0.0
     least = policy.min_effectiveness * mean * (1.0 - _ROUNDING)
     traits = []
+    looked_at = (1 << policy.cycles) - 1
     for tag, belief in profile.pool.items():
-        recent = belief.cycles & ((1 << policy.cycles) - 1)
-        frequent = recent.bit_count() >= policy.min_cycles
-        effective = rates.get(tag, least) >= least
-        if frequent and effective and gap_variation(recent) <= policy.max_gap_variation:
-            traits.append((tag, recent.bit_count() / policy.cycles))
+        recent = belief.cycles & looked_at
+        times = recent.bit_count()
+        if times < policy.min_cycles:
+            continue
+        if rates.get(tag, least) >= least and gap_variation(recent) <= policy.max_gap_variation:
+            traits.append((tag, times / policy.cycles))
     traits.sort(key=lambda trait: (-trait[1], -profile.pool[trait[0]].count, trait[0]))
     return traits[: policy.top]
 
@@ -67,8 +71,8 @@ def gap_variation(cycles: int) -> float:
 
 
 def _match_rate(profile: Profile, belief: Belief) -> float | None:
-    """Share of what the user wanted since the tag was first approved that carried it; None before."""
+    """Share of what the user wanted since the tag was first approved that carried it; None where that is nothing yet."""
     positives = profile.positives - belief.issued_positives
-    if not belief.approved_day or positives <= 0:
+    if positives <= 0:
         return None
     return float((belief.count - belief.issued_count) / positives)

@@ -7,14 +7,14 @@ profile is bounded by construction and never has to be cut when it is written.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from typing import Final
 
 from models.entities import EventType
 from models.errors import ConfigError
 
-DAY_MS = 86_400_000
+DAY_MS: Final = 86_400_000
 PROFILE_BYTES = 4096
-LAST_DAY = 0xFFFF  # days are written in two bytes: the year 2149
+LAST_DAY: Final = 0xFFFF  # days are written in two bytes: the year 2149
 MAX_VISIT_DAYS = 14  # a written day is one of 15 places: the window and today
 
 # What a written profile spends on one tag and on one line of history beside the text itself.
@@ -90,9 +90,9 @@ class ShortTermPolicy:
     pool_bytes: int = 1900  # about 30 tags
     max_tag_bytes: int = 48  # a longer tag is cut; one tag may not fill the pool
 
-    @cached_property
+    @property
     def half_life_ms(self) -> int:
-        """The half-life in whole milliseconds, made once: every event asks for it."""
+        """The half-life in whole milliseconds."""
         return int(self.half_life_days * DAY_MS)
 
 
@@ -106,6 +106,11 @@ class LongTermPolicy:
     max_gap_variation: float = 0.5  # regularity: deviation / mean of the gaps between them; of six cycles none is over 0.6
     min_effectiveness: float = 1.0  # matched behaviour since it was first approved, against the mean of the approved tags
     top: int = 10
+
+    @property
+    def cycle_ms(self) -> float:
+        """The length of a cycle in milliseconds."""
+        return self.cycle_days * DAY_MS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,15 +6,16 @@ into the pool of candidate tags; `rank` says which of them are credible now, bes
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 from models import decay
 from models.entities import TagFamily
+from models.profiles.belief import Belief
 from models.profiles.policy import DAY_MS, ShortTermPolicy, day_of
-from models.profiles.state import Belief, Profile, belief_bytes
+from models.profiles.state import Profile, belief_bytes
 
-_COUNT_MAX = 0xFFFF
-_KEEP_RATIO = 0.75  # a full pool is pruned to this share of its bytes, so that pruning is rare
+_COUNT_MAX: Final = 0xFFFF
+_KEEP_RATIO: Final = 0.75  # a full pool is pruned to this share of its bytes, so that pruning is rare
 
 
 class Ranked(NamedTuple):
@@ -35,41 +36,58 @@ def learn(profile: Profile, tags: tuple[str, ...], weight: float, ts_ms: int, of
     given, never what was taken.
     """
     half_life_ms = policy.half_life_ms
-    _move_landmark(profile, ts_ms, half_life_ms)
+    if (ts_ms - profile.landmark_ms) / half_life_ms > decay.MAX_EXPONENT:
+        _move_landmark(profile, ts_ms, half_life_ms)
     gain = weight * decay.gain(ts_ms, landmark_ms=profile.landmark_ms, half_life_ms=half_life_ms)
-    profile.mass += max(0.0, gain)
-    day = day_of(ts_ms)
     pool = profile.pool
+    if gain <= 0.0:
+        for tag in tags:
+            if tag in pool:
+                pool[tag].weight = max(0.0, pool[tag].weight + gain)
+        return
+    profile.mass += gain
+    day = day_of(ts_ms)
     for tag in tags:
         belief = pool.get(tag)
         if belief is None:
-            if gain > 0.0:
-                pool[tag] = Belief(gain, 1, day, newest=offset)
-                profile.pool_bytes += belief_bytes(tag)
+            pool[tag] = Belief(gain, 1, day, newest=offset)
+            profile.pool_bytes += belief_bytes(tag)
             continue
-        weighed = belief.weight + gain
-        belief.weight = weighed if weighed > 0.0 else 0.0
-        if gain > 0.0:
-            if belief.count < _COUNT_MAX:
-                belief.count += 1
-            belief.last_day = max(belief.last_day, day)
-            belief.back = offset - belief.newest
-            belief.newest = offset
+        belief.weight += gain
+        if belief.count < _COUNT_MAX:
+            belief.count += 1
+        belief.last_day = max(belief.last_day, day)
+        belief.back = offset - belief.newest
+        belief.newest = offset
     if profile.pool_bytes > policy.pool_bytes:
         _prune(profile, policy)
 
 
 def rank(profile: Profile, as_of_ms: int, policy: ShortTermPolicy) -> list[Ranked]:
     """The credible tags at `as_of_ms`, best first, at most `top` in all and `family_cap` of a family. Changes nothing."""
-    approved = [ranked for tag, belief in profile.pool.items() if (ranked := _judge(profile, tag, belief, as_of_ms, policy))]
-    approved.sort(key=lambda ranked: (-ranked.score, ranked.tag))
+    priors: dict[int, float] = {0: 0.0}
+    approved = []
+    for tag, belief in profile.pool.items():
+        weight, day = belief.weight, belief.approved_day
+        if weight <= 0.0:
+            continue
+        posterior = weight / profile.mass if profile.mass > 0.0 else 0.0
+        if day not in priors:
+            priors[day] = _prior(day, as_of_ms, policy)
+        prior = priors[day]
+        if posterior >= policy.min_posterior or prior >= policy.min_prior:
+            repetition = min(belief.count, policy.count_full) / policy.count_full
+            score = policy.posterior_weight * posterior + policy.prior_weight * prior + policy.count_weight * repetition
+            approved.append((-score, tag, posterior, prior))
+    approved.sort()
     taken: list[Ranked] = []
     per_family: dict[str, int] = {}
-    for ranked in approved:
-        count = per_family.get(ranked.family, 0)
+    for negative, tag, posterior, prior in approved:
+        family = tag[: tag.index(":")]
+        count = per_family.get(family, 0)
         if count < policy.family_cap:
-            per_family[ranked.family] = count + 1
-            taken.append(ranked)
+            per_family[family] = count + 1
+            taken.append(Ranked(tag, cast("TagFamily", family), -negative, posterior, prior, profile.pool[tag].evidence))
             if len(taken) == policy.top:
                 break
     return taken
@@ -88,24 +106,14 @@ def approve(profile: Profile, ranked: list[Ranked], as_of_ms: int, policy: Short
         belief.approved_day = max(belief.approved_day, day)
 
 
-def _judge(profile: Profile, tag: str, belief: Belief, as_of_ms: int, policy: ShortTermPolicy) -> Ranked | None:
-    posterior = belief.weight / profile.mass if profile.mass > 0.0 else 0.0
-    prior = 0.0
-    if belief.approved_day:
-        age_days = max(0.0, as_of_ms / DAY_MS - belief.approved_day)
-        prior = float(2.0 ** (-min(age_days / policy.half_life_days, 64.0)))
-    if belief.weight <= 0.0 or (posterior < policy.min_posterior and prior < policy.min_prior):
-        return None
-    repetition = min(belief.count, policy.count_full) / policy.count_full
-    score = policy.posterior_weight * posterior + policy.prior_weight * prior + policy.count_weight * repetition
-    family = cast("TagFamily", tag.partition(":")[0])
-    return Ranked(tag, family, score, posterior, prior, belief.evidence)
+def _prior(approved_day: int, as_of_ms: int, policy: ShortTermPolicy) -> float:
+    """The credibility that is left of an approval on that day."""
+    age_days = max(0.0, as_of_ms / DAY_MS - approved_day)
+    return float(2.0 ** (-min(age_days / policy.half_life_days, 64.0)))
 
 
 def _move_landmark(profile: Profile, ts_ms: int, half_life_ms: int) -> None:
     """Rescales the pool before a gain would grow too large for a double; for most users this happens once."""
-    if (ts_ms - profile.landmark_ms) / half_life_ms <= decay.MAX_EXPONENT:
-        return
     scale = decay.at(1.0, ts_ms, landmark_ms=profile.landmark_ms, half_life_ms=half_life_ms) if profile.pool else 0.0
     profile.landmark_ms = ts_ms
     profile.mass *= scale

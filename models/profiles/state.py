@@ -15,10 +15,10 @@ from itertools import accumulate, pairwise
 from typing import Any, NamedTuple, get_args
 
 import msgspec
-from msgspec import Struct
 
 from models.entities import EventType, TriggerReason
 from models.errors import DecodeError, UnknownVersion
+from models.profiles.belief import Belief
 from models.profiles.features import FAMILIES
 from models.profiles.policy import BELIEF_OVERHEAD_BYTES, DEED_OVERHEAD_BYTES, MAX_VISIT_DAYS
 
@@ -28,30 +28,6 @@ _NEVER = 15  # index of no visit day; the window and today are at most 15
 _TYPES: tuple[EventType, ...] = get_args(EventType)
 _CODES = {name: code for code, name in enumerate(_TYPES)}
 _FAMILY_PLACES: dict[str, int] = {family: place for place, family in enumerate(FAMILIES)}
-
-
-class Belief(Struct, array_like=True, gc=False):
-    """One tag of the pool. `weight` is in forward-decay form; days count from 1970.
-
-    `newest` is the offset of the newest event that it rests on (-1: none); the one before it lies `back` earlier (0: none).
-    """
-
-    weight: float
-    count: int
-    last_day: int
-    approved_day: int = 0
-    cycles: int = 0
-    issued_count: int = 0
-    issued_positives: int = 0
-    newest: int = -1
-    back: int = 0
-
-    @property
-    def evidence(self) -> tuple[int, ...]:
-        """Offsets of the events that the tag rests on, newest last."""
-        if self.newest < 0:
-            return ()
-        return (self.newest - self.back, self.newest) if self.back else (self.newest,)
 
 
 class Deed(NamedTuple):
@@ -267,12 +243,12 @@ def _restore(fields: _Fields) -> Profile:
 
 def belief_bytes(tag: str) -> int:
     """Upper bound of what one tag takes in a written profile."""
-    return BELIEF_OVERHEAD_BYTES + len(tag.encode())
+    return BELIEF_OVERHEAD_BYTES + (len(tag) if tag.isascii() else len(tag.encode()))
 
 
 def deed_bytes(text: str) -> int:
     """Upper bound of what one line of history takes in a written profile."""
-    return DEED_OVERHEAD_BYTES + len(text.encode())
+    return DEED_OVERHEAD_BYTES + (len(text) if text.isascii() else len(text.encode()))
 
 
 def _steps(values: tuple[int, ...]) -> list[int]:

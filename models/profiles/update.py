@@ -39,7 +39,8 @@ def update(
     """
     day = day_of(event.ts_ms)
     long_term.close_cycle(profile, event.ts_ms, policy.long_term, policy.short_term)
-    window.visit(profile, event, day, policy.window)
+    if not profile.visit_days or day > profile.visit_days[-1]:
+        window.visit(profile, event, day, policy.window)
     judged = flags(profile, event, item, day, policy.window) if item else None
     history.record(profile, event, offset, policy.history)
     tags = item.tags if item else query_tags

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from models.profiles import Profile, encode
+from models.profiles.belief import Belief
 from models.profiles.long_term import admitted, close_cycle, gap_variation
 from models.profiles.policy import DAY_MS, LongTermPolicy, ShortTermPolicy
-from models.profiles.state import Belief
 
 POLICY = LongTermPolicy()
 CYCLE_DAYS = 15
