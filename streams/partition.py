@@ -212,10 +212,14 @@ class Partition:
     def _decode_one(self, record: Record) -> Decoded:
         value = record.value
         if value is None:
-            return Decoded(record.offset, None, _watermark(record), record.timestamp)
+            return Decoded(record.offset, None, self._event_time(_watermark(record), record), record.timestamp)
         event = codec.decode_event(value, clock_ms=record.timestamp if self._rules.check_clock else None)
         _check_key(record, event.user_id)
-        return Decoded(record.offset, event, event.ts_ms, record.timestamp)
+        return Decoded(record.offset, event, self._event_time(event.ts_ms, record), record.timestamp)
+
+    def _event_time(self, told_ms: int, record: Record) -> int:
+        """How far a record may move event time: on a live topic never past the broker's clock, which no user sets."""
+        return min(told_ms, record.timestamp) if self._rules.check_clock else told_ms
 
     def _note_context(self, record: Record) -> None:
         context = context_of(record.headers)
