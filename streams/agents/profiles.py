@@ -21,6 +21,7 @@ from streams import topics
 from streams.agents.arrivals import Arrivals, late_count
 from streams.agents.clock import Clock
 from streams.agents.footing import Footing
+from streams.agents.journal import Journal
 from streams.agents.limits import ProfilesLimits
 from streams.agents.outages import Outages
 from streams.checkpoint import PartitionLost, StoreRestarted, admit, checkpoint, take_over
@@ -30,6 +31,7 @@ from streams.marks import Blank, Forgetting, Part, origins_of, parts_of
 from streams.partition import Decoded, Knowledge, Partition, Record, Rules
 from streams.poison import apply_attributes_or_bury, apply_or_bury, withhold, withhold_attributes
 from streams.production import Produce
+from streams.repeats import without_repeats
 from streams.spans import NoSpans, Spans
 from streams.state import Checkpoint, PartitionStore, ProfileStore
 from streams.transport import Chunk
@@ -87,7 +89,7 @@ class ProfilesWorker:
         self._last_checkpoint_s: dict[int, float] = {}
         self._last_chunk_s: dict[int, float] = {}
         self._applied: Counter[int] = Counter()
-        self._since: dict[int, list[Chunk]] = {}  # what was applied since the last checkpoint
+        self._since: dict[int, Journal] = {}
         self._arrivals: dict[int, Arrivals] = {}
 
     # ------------------------------------------------------------------ assignment
@@ -123,7 +125,7 @@ class ProfilesWorker:
             raise StoreUnavailable(message)
         self.owned[number] = partition
         self._numbers[number] = found.number
-        self._since[number] = []
+        self._since[number] = Journal()
         self._last_checkpoint_s[number] = self._last_chunk_s[number] = self._clock.monotonic()
         self._footings[number] = Footing(
             acquired_s=acquired_s, durable_s=self._limits.durable_s, first=not found.next_offset and not found.next_attribute
@@ -234,7 +236,7 @@ class ProfilesWorker:
                 await self._take_singly(fresh, earlier)
             await self._checkpoint(fresh)
             return fresh
-        self._since[chunk.partition].append(chunk)
+        self._since[chunk.partition].add(chunk)
         return partition
 
     async def _take_chunk(self, partition: Partition, chunk: Chunk) -> None:
@@ -283,31 +285,14 @@ class ProfilesWorker:
         return batch
 
     async def _without_repeats(self, partition: Partition, records: Sequence[Record]) -> Sequence[Record]:
-        """The records with blanks for those whose origin was redriven before: of each origin only the first one counts.
-
-        Which one that is depends on the log alone. It is noted before a checkpoint passes it (`streams.checkpoint`, step 3),
-        so everybody who reads the partition from any checkpoint on passes over the same ones.
-        """
         origins = origins_of(records)
         if not origins:
             return records
         unknown = [origin for origin in dict.fromkeys(origins.values()) if partition.redriven.get(origin) is None]
-        found = await self.outages.retrying(
+        noted = await self.outages.retrying(
             partial(self._partitions.read_redriven, partition.number, unknown), what="look up what was redriven"
         )
-        kept: list[Record] = []
-        for record in records:
-            origin = origins.get(record.offset)
-            first = None if origin is None else found.get(origin, partition.redriven.get(origin))
-            if first is not None and first < record.offset:
-                self.counts["redriven_repeats"] += 1
-                kept.append(Blank(record.offset, record.timestamp))
-                continue
-            if origin is not None and first != record.offset:
-                self.counts["redriven"] += 1
-                partition.redriven.put(origin, record.offset)
-            kept.append(record)
-        return kept
+        return without_repeats(partition, records, origins=origins, noted=noted)
 
     async def _forget(self, partition: Partition, forgetting: Forgetting | None) -> None:
         if forgetting is not None:
@@ -408,6 +393,8 @@ class ProfilesWorker:
         if self._applied[number] >= self._limits.checkpoint_events:
             return True
         if partition.letter_bytes >= self._limits.checkpoint_letter_bytes:
+            return True
+        if self._since[number].value_bytes >= self._limits.checkpoint_value_bytes:
             return True
         patience_s = self._limits.checkpoint_s if self._has_changed(partition) else self._limits.idle_s
         return self._clock.monotonic() - self._last_checkpoint_s[number] >= patience_s

@@ -261,3 +261,11 @@ async def test_change_of_attributes_that_fails_costs_its_own_letter(house: House
     await worker.take(chunk(*records, topic=topics.ATTRIBUTES))
     assert house.where() == [("TypeError", 1)]
     assert worker.owned[0].residents["u"].profile.attributes == {"age": "35", "town": "Rome"}
+
+
+async def test_checkpoint_is_due_before_what_is_kept_to_start_over_from_fills_the_memory(house: House) -> None:
+    worker = await house.worker(checkpoint_value_bytes=200)
+    await worker.take(chunk(event(0, "u", 0)))
+    assert house.commits == []
+    await worker.take(chunk(event(1, "u", 10), event(2, "u", 20)))
+    assert house.commits == [{topics.EVENTS: 3}]
