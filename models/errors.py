@@ -23,6 +23,7 @@ What a worker does about an error is decided in one place, `verdict`:
     retriable ones: Redis, broker or engine away        retry     pause, back off, try again until it works; counted
     DecodeError, RequestError, UnreadableProfile        bury      this record to `seren-deadletter`, at once; the rest goes on
     EngineError, anything unforeseen (a bug)            bury      the same, after a bounded number of tries of it alone
+    a bug while a question is made                      -         this user is not asked about now; logged and counted
     UnknownVersion: a newer release wrote it            stop      the process ends loudly and loses nothing: a release that
                                                                   was rolled back must not bury what the newer one can read
     EngineDead, StoreError, BrokerError, lost           stop      as above: no other record would fare better

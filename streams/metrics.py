@@ -51,7 +51,7 @@ PROFILE_COUNTERS: Table = (
         "seren_requests",
         "reason",
         "Requests for a slate",
-        {"visit": "requests_visit", "search": "requests_search", "drift": "requests_drift"},
+        {"visit": "requests_visit", "search": "requests_search", "drift": "requests_drift", "failed": "requests_failed"},
     ),
     (
         "seren_checkpoints",

@@ -15,6 +15,7 @@ it is not in memory.) It belongs to one worker at a time (`epoch`).
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -35,7 +36,7 @@ from models.entities import (
     SerendipityLabel,
     fingerprint,
 )
-from models.errors import DecodeError
+from models.errors import DecodeError, Verdict, verdict
 from models.profiles import (
     ItemFeatures,
     Profile,
@@ -57,6 +58,8 @@ from streams.kept import Kept
 from streams.letters import DeadLetter, Source, letter
 from streams.resident import Resident
 from streams.tracing import context_of
+
+logger = logging.getLogger(__name__)
 
 _LAST_MS = 2**54  # twice the newest time that an event can have: a replay's end lies a day after its last event
 _MILLIS_DIGITS = 17  # of that number
@@ -360,8 +363,15 @@ class Partition:
                 continue
             if due > set_for:
                 heappush(timers, (due, user_id))  # later events have moved it
-            else:
+                continue
+            try:
                 self._fire(user_id, resident, due, caused_ms=arrived_ms)
+            except Exception as error:
+                if verdict(error) is not Verdict.BURY:
+                    raise
+                logger.exception("partition %d: a bug keeps the question about user %r from being asked", self.number, user_id)
+                self.counts["requests_failed"] += 1
+                self.dirty.add(user_id)
 
     def next_due_ms(self) -> int | None:
         """The earliest time at which a trigger may fire."""

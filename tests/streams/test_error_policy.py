@@ -86,6 +86,9 @@ class House:
         assert state is not None
         return state.profile
 
+    async def end_of(self, worker: ProfilesWorker) -> None:
+        await worker.release({TP(topics.EVENTS, 0), TP(topics.ATTRIBUTES, 0)})
+
     def where(self) -> list[tuple[str, int]]:
         return [(headers["error"], int(headers["offset"])) for _, _, headers in self.letters]
 
@@ -269,3 +272,14 @@ async def test_checkpoint_is_due_before_what_is_kept_to_start_over_from_fills_th
     assert house.commits == []
     await worker.take(chunk(event(1, "u", 10), event(2, "u", 20)))
     assert house.commits == [{topics.EVENTS: 3}]
+
+
+async def test_question_that_cannot_be_made_costs_nobody_else_and_is_counted(house: House) -> None:
+    worker = await house.worker()
+    worker._knowledge.catalogue = Bomb()  # type: ignore[assignment]
+    await worker.take(chunk(event(0, "u", 0), event(1, "u", 5, "visit"), event(2, "v", 3_600, "visit")))
+    await house.end_of(worker)
+    assert worker.counts["requests_failed"] == 1
+    assert decode(await house.state("u")).pending is None
+    assert decode(await house.state("v")).pending == "visit"
+    assert house.where() == []

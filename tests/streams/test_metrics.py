@@ -174,6 +174,7 @@ async def test_profile_worker_s_names_are_these_and_no_others(profiles: Callable
         'seren_requests_total{reason="visit"}',
         'seren_requests_total{reason="search"}',
         'seren_requests_total{reason="drift"}',
+        'seren_requests_total{reason="failed"}',
         'seren_checkpoints_total{outcome="done"}',
         'seren_checkpoints_total{outcome="lost"}',
         'seren_checkpoints_total{outcome="abandoned"}',
