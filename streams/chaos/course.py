@@ -36,6 +36,7 @@ TENANT = "chaos"
 _TICK_S = 0.1
 _COMMITTED_S = 1.0  # how often committed offsets are held against the state
 _READY_S = 120.0
+_JUDGING_SHARE = 0.25  # of the workers that are frozen or stopped, the judging ones
 _END_MS = 4_102_444_800_000  # the year 2100: event time moves there in the end, so that every trigger fires
 _OURS = ("models.errors.", "streams.")  # errors that end a worker on purpose; its supervisor starts it again
 
@@ -50,6 +51,7 @@ class Options:
     per_s: float = 300.0  # records a second: less than half of what two cores apply while half of the workers are down
     one_user_in: int = 8  # of the log: 545 users, so that everybody is seen often, and the small model keeps up
     profile_workers: int = 3
+    fewest_profile_workers: int = 2
     most_profile_workers: int = 4  # a partition each
     judging_workers: int = 1
     session_s: float = 6.0  # Kafka's least by default; Faust's 60 s would let a run of minutes see few rebalances
@@ -138,8 +140,8 @@ class Course:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
         for task in background:
-            if not task.cancelled() and task.exception() is not None:
-                raise task.exception() or RuntimeError
+            if not task.cancelled():
+                task.result()  # it ended on its own: by an error
         await self._fleet.stop_all()
         checks = await self._verify(feeder, logs, client, drained=drained)
         logs.close()
@@ -210,18 +212,19 @@ class Course:
 
     async def _break(self, fault: Fault) -> None:
         done = await self._breaking(fault)
-        self._counts[f"fault: {fault.kind}"] += done
-        self._counts["kills"] += done and fault.kind in KILLS
-        self._counts["faults that found nobody"] += not done
+        self._counts[f"fault: {done}" if done else "faults that found nobody"] += 1
+        self._counts["kills"] += done in KILLS
 
-    async def _breaking(self, fault: Fault) -> bool:
-        """Does it; False when there is nobody to do it to."""
+    async def _breaking(self, fault: Fault) -> str:
+        """Does it; the kind that was done, nothing when there is nobody to do it to."""
         if fault.kind in {"kill broker", "restart broker"}:
             await self._break_broker(fault)
-            return True
+            return fault.kind
         if fault.kind in {"kill redis", "cut redis power", "restart redis"}:
             await self._break_redis(fault)
-            return True
+            return fault.kind
+        if fault.kind in {"scale out", "scale in"}:
+            return await self._scale(fault)
         return await self._break_worker(fault)
 
     async def _break_broker(self, fault: Fault) -> None:
@@ -245,25 +248,33 @@ class Course:
             await asyncio.sleep(fault.lasting_s)
             self._redis.start()
 
-    async def _break_worker(self, fault: Fault) -> bool:
-        fleet = self._fleet
-        if fault.kind == "scale out" and len(fleet.of("profiles")) < self._options.most_profile_workers:
+    async def _scale(self, fault: Fault) -> str:
+        """One worker more or less; the other way round at the bounds."""
+        fleet, count = self._fleet, len(self._fleet.of("profiles"))
+        fewest, most = self._options.fewest_profile_workers, self._options.most_profile_workers
+        if count <= fewest or (fault.kind == "scale out" and count < most):
             fleet.add("profiles")
-            return True
-        kind = "judging" if fault.kind == "kill judging" else "profiles"
-        slot = fleet.choose(kind, fault.share)
+            return "scale out"
+        slot = fleet.choose("profiles", fault.share)
         if slot is None:
-            return False
-        if fault.kind in {"kill profiles", "kill judging"}:
-            fleet.kill(slot, restart_after_s=fault.lasting_s)
-        elif fault.kind.startswith("freeze"):
-            await fleet.freeze(slot, lasting_s=fault.lasting_s)
-        elif fault.kind == "scale in" and len(fleet.of(kind)) > 2:
-            await fleet.stop(slot, restart_after_s=None)
-            del fleet.slots[slot.name]
-        else:
+            return ""
+        await fleet.stop(slot, restart_after_s=None)
+        del fleet.slots[slot.name]
+        return "scale in"
+
+    async def _break_worker(self, fault: Fault) -> str:
+        fleet = self._fleet
+        judging = fault.kind == "kill judging" or (fault.kind not in KILLS and fault.share < _JUDGING_SHARE)
+        slot = fleet.choose("judging" if judging else "profiles", fault.share)
+        if slot is None:
+            return ""
+        if fault.kind == "stop":
             await fleet.stop(slot, restart_after_s=fault.lasting_s)
-        return True
+        elif fault.kind in KILLS:
+            fleet.kill(slot, restart_after_s=fault.lasting_s)
+        else:
+            await fleet.freeze(slot, lasting_s=fault.lasting_s)
+        return fault.kind
 
     # ------------------------------------------------------------------ beside it
 
