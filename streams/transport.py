@@ -45,6 +45,9 @@ class ChunkConsumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._fetched: dict[TP, int] = {}  # behind the last record of each partition that came
+        # The group's generation for whose assignment `perform_seek` has told where to start. Nothing is fetched for another
+        # one: the records before the seek would be passed over, and those behind them be taken for the first.
+        self._sought_generation = -1
         super().__init__(*args, **kwargs)
 
     async def _drain_messages(self, fetcher: Any) -> None:
@@ -63,11 +66,10 @@ class ChunkConsumer(driver.Consumer):
     async def _drain_once(self) -> None:
         if not self.flow_active:
             await self.wait(self.can_resume_flow)  # type: ignore[arg-type]  # mode's hint is too narrow
-        active = self._get_active_partitions()
-        if not active:
+        active, generation = self._get_active_partitions(), self.app.consumer_generation_id
+        if not active or generation != self._sought_generation:
             await self.sleep(_HELD_BACK_S)
             return
-        generation = self.app.consumer_generation_id
         # A fetch does not see that a partition is wanted again before it ends, and the other partitions may have nothing.
         timeout_s = _HELD_BACK_S if self._buffered_partitions - active else _FETCH_S
         fetched = dict(await self._getmany(active_partitions=set(active), timeout=timeout_s))
@@ -130,13 +132,20 @@ class ChunkConsumer(driver.Consumer):
             for tp, state in states.items()
         }
 
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Stops the flow in every rebalance; Faust leaves it on where there was no assignment."""
+        self.stop_flow()
+        await super().on_partitions_revoked(revoked)
+
     async def perform_seek(self) -> None:
         """After an assignment: to the committed offsets, then to where the state really ends."""
         self._fetched.clear()
+        generation = self.app.consumer_generation_id  # another one may come before we are done
         await super().perform_seek()
         starts = await self.app.take_over({TP(tp.topic, tp.partition) for tp in self.assignment()})
         if starts:
             await self.seek_wait(starts)
+        self._sought_generation = generation
 
 
 class ChunkTransport(driver.Transport):

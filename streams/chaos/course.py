@@ -52,7 +52,7 @@ class Options:
     one_user_in: int = 8  # of the log: 545 users, so that everybody is seen often, and the small model keeps up
     profile_workers: int = 3
     fewest_profile_workers: int = 2
-    most_profile_workers: int = 4  # a partition each
+    most_profile_workers: int = 5  # a partition each, and one that has none until another dies
     judging_workers: int = 1
     session_s: float = 6.0  # Kafka's least by default; Faust's 60 s would let a run of minutes see few rebalances
     drain_minutes: float = 6.0

@@ -36,6 +36,7 @@ class WatchedConsumer(ChunkConsumer):
         if records and self.outlasting:
             self.outlasting -= 1
             self.app.consumer_generation_id += 1
+            self._sought_generation += 1  # nobody seeks: the assignment is the same
         return records
 
 

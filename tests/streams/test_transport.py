@@ -104,6 +104,60 @@ async def test_faust_consumer_starts_with_the_state_that_draining_reads(app: Chu
     assert consumer._get_active_partitions() == {held, TP(TOPIC, 2)}
 
 
+@pytest.mark.parametrize("had", [set(), {TP(TOPIC, 1)}])
+async def test_rebalance_stops_the_flow_whether_or_not_there_were_partitions(
+    app: ChunkApp, had: set[TP], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flow that goes on fetches the next assignment's records before it is known where they start: events were lost."""
+    consumer = app.consumer
+    consumer.resume_flow()
+    monkeypatch.setattr(consumer, "_on_partitions_revoked", _nothing)
+    await consumer.on_partitions_revoked(had)
+    assert consumer.flow_active is False
+    assert consumer.suspend_flow.is_set()
+
+
+async def test_nothing_is_fetched_before_it_is_known_where_an_assignment_starts(
+    app: ChunkApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is fetched before the seek is passed over, and what is fetched after it then comes behind a gap."""
+    consumer, held, asked = app.consumer, TP(TOPIC, 1), []
+
+    async def nothing_there(**asked_for: object) -> dict[TP, list[object]]:
+        asked.append(asked_for)
+        return {}
+
+    async def starts(assigned: set[TP]) -> dict[TP, int]:
+        await consumer._drain_once()  # the fetcher goes on meanwhile
+        return {held: 7}
+
+    monkeypatch.setattr(consumer, "_getmany", nothing_there)
+    monkeypatch.setattr(consumer, "seek_to_committed", _none)
+    monkeypatch.setattr(consumer, "seek_wait", _nothing)
+    monkeypatch.setattr(consumer, "assignment", lambda: {held})
+    app.take_over = starts
+    consumer.resume_flow()
+    consumer._set_active_tps({held})
+    app.consumer_generation_id = 5
+    await consumer._drain_once()
+    await consumer.perform_seek()
+    assert asked == []
+    await consumer._drain_once()
+    assert len(asked) == 1
+    app.consumer_generation_id = 6
+    await consumer._drain_once()
+    assert len(asked) == 1
+
+
+async def _none() -> dict[TP, int]:
+    """No committed offsets."""
+    return {}
+
+
+async def _nothing(*_: object, **__: object) -> None:
+    """The app's own part, which needs a broker."""
+
+
 def test_faust_schema_hands_the_chunk_through_as_it_is() -> None:
     for name in ("loads_key", "loads_value"):
         assert list(inspect.signature(getattr(faust.Schema, name)).parameters) == [
