@@ -8,6 +8,7 @@ from importlib import import_module
 import click
 
 from models.errors import SerenError
+from streams.native import refuse_stale, root_of_this
 
 # command -> (module, name of the click command in it)
 _COMMANDS: dict[str, tuple[str, str]] = {
@@ -54,6 +55,7 @@ def cli() -> None:
 def main() -> None:
     """Runs the command line; an error that seren raises on purpose is one line on standard error, and exit code 2."""
     try:
+        refuse_stale(root_of_this())
         cli()
     except SerenError as error:
         click.echo(f"seren: {error}", err=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import pytest
@@ -16,7 +16,7 @@ from models.profiles import Profile, ProfilePolicy, decode, digest, encode
 from models.profiles.policy import LongTermPolicy, WindowPolicy
 from streams import codec, topics
 from streams.letters import DeadLetter
-from streams.partition import Knowledge, Partition, Resident, Rules
+from streams.partition import Fired, Knowledge, Partition, Rules
 
 DAY_MS = 86_400_000
 START_MS = 20_000 * DAY_MS
@@ -74,19 +74,26 @@ RULES = Rules(
 )
 
 
-class Recording(Partition):
-    """A partition that notes every request that it fires, those that a newer one replaces before they are sent as well."""
+class Requests(dict[str, Fired]):
+    """A partition's requests that remember those that a newer one replaces before they are sent as well."""
 
-    fired: list[Request]
+    def __init__(self) -> None:
+        super().__init__()
+        self.all: list[Request] = []
 
-    def _fire(self, user_id: str, resident: Resident, due_ms: int, *, caused_ms: int) -> None:
-        super()._fire(user_id, resident, due_ms, caused_ms=caused_ms)
-        self.fired.append(codec.decode_request(self.requests[user_id].request))
+    def __setitem__(self, user_id: str, fired: Fired) -> None:
+        super().__setitem__(user_id, fired)
+        self.all.append(codec.decode_request(fired.request))
 
 
-def partition(*, epoch: int = 1, next_offset: int = 0, watermark_ms: int = 0, rules: Rules = RULES) -> Recording:
-    made = Recording(3, epoch=epoch, next_offset=next_offset, watermark_ms=watermark_ms, knowledge=KNOWN, rules=rules)
-    made.fired = []
+def fired(by: Partition) -> list[Request]:
+    """Every request that the partition has fired."""
+    return cast("Requests", by.requests).all
+
+
+def partition(*, epoch: int = 1, next_offset: int = 0, watermark_ms: int = 0, rules: Rules = RULES) -> Partition:
+    made = Partition(3, epoch=epoch, next_offset=next_offset, watermark_ms=watermark_ms, knowledge=KNOWN, rules=rules)
+    made.requests = Requests()
     return made
 
 
@@ -174,7 +181,7 @@ def outcome_of(records: list[Record]) -> Outcome:
     """In one batch, never interrupted."""
     whole = partition()
     take(whole, records)
-    return Outcome(profiles(whole), without_epoch(whole.fired), whole.labels, whole.dead_letters)
+    return Outcome(profiles(whole), without_epoch(fired(whole)), whole.labels, whole.dead_letters)
 
 
 # ---------------------------------------------------------------------- determinism
@@ -186,9 +193,9 @@ def test_random_logs_exercise_everything_that_a_partition_does() -> None:
     take(whole, random_log(1, 400))
     seen = {name for name, count in whole.counts.items() if count > 3}
     assert {"events", "duplicates", "labels", "unknown_items", "dead_letters_DecodeError"} <= seen
-    assert {request.reason for request in whole.fired} == {"visit", "search", "drift"}
+    assert {request.reason for request in fired(whole)} == {"visit", "search", "drift"}
     assert {label.digest is None for label in whole.labels} == {True, False}
-    assert any(request.digest.long_term for request in whole.fired)
+    assert any(request.digest.long_term for request in fired(whole))
 
 
 @STABLE
@@ -198,7 +205,7 @@ def test_outcome_does_not_depend_on_how_records_are_cut_into_batches(log_seed: i
     pieces = partition()
     for batch in cut(records, cut_seed):
         take(pieces, batch)
-    found = Outcome(profiles(pieces), without_epoch(pieces.fired), pieces.labels, pieces.dead_letters)
+    found = Outcome(profiles(pieces), without_epoch(fired(pieces)), pieces.labels, pieces.dead_letters)
     assert found == outcome_of(records)
     assert pieces.next_offset == records[-1].offset + 1
 
@@ -213,7 +220,7 @@ def test_redelivery_to_the_same_owner_changes_nothing(log_seed: int, cut_seed: i
     for batch in cut(records, cut_seed):
         sent += len(batch)
         take(again, records[:sent])
-    found = Outcome(profiles(again), without_epoch(again.fired), again.labels, again.dead_letters)
+    found = Outcome(profiles(again), without_epoch(fired(again)), again.labels, again.dead_letters)
     assert found == outcome_of(records)
 
 
@@ -236,7 +243,7 @@ class Durable:
         self.next_offset, self.watermark_ms = source.next_offset, source.watermark_ms
         source.settled(source.snapshot())
 
-    def new_owner(self, epoch: int) -> Recording:
+    def new_owner(self, epoch: int) -> Partition:
         owner = partition(epoch=epoch, next_offset=self.next_offset, watermark_ms=self.watermark_ms)
         for user_id in sorted(self.timers):
             admit(owner, user_id, self.states)
@@ -276,7 +283,7 @@ def test_takeovers_lose_nothing_and_apply_nothing_twice(log_seed: int, crash_see
     for user_id in set(expected.profiles) - set(owner.residents):
         admit(owner, user_id, durable.states)
     assert profiles(owner) == expected.profiles
-    assert {request for one in owners for request in without_epoch(one.fired)} == set(expected.fired)
+    assert {request for one in owners for request in without_epoch(fired(one))} == set(expected.fired)
     assert {label.event_id for label in labels + owner.labels} == {label.event_id for label in expected.labels}
     assert set(letters + owner.dead_letters) == set(expected.dead_letters)
     by_event = {label.event_id: label for label in expected.labels}
@@ -304,7 +311,7 @@ def test_eviction_changes_no_result(log_seed: int, cut_seed: int, max_users: int
         assert all(resident.profile.pending for resident in list(tight.residents.values())[max_users:])
     expected = outcome_of(records)
     assert durable.states == expected.profiles
-    assert without_epoch(tight.fired) == expected.fired
+    assert without_epoch(fired(tight)) == expected.fired
     assert without_digest(tight.labels) == without_digest(expected.labels)
     assert tight.dead_letters == expected.dead_letters
 
@@ -443,9 +450,9 @@ def test_trigger_fires_by_event_time_without_a_next_event_of_its_user() -> None:
     """u visits at 0, due at 30 s; v's event at 30 s moves event time there."""
     timed = partition()
     take(timed, [event_record(0, "u", "visit", 0), event_record(1, "v", "click", 29.999)])
-    assert timed.fired == []
+    assert fired(timed) == []
     take(timed, [event_record(2, "v", "click", 30)])
-    [request] = timed.fired
+    [request] = fired(timed)
     assert (request.user_id, request.reason, request.as_of_ms) == ("u", "visit", START_MS + 30_000)
     assert (request.epoch, request.partition, request.offset) == (1, 3, 0)
 
@@ -453,7 +460,7 @@ def test_trigger_fires_by_event_time_without_a_next_event_of_its_user() -> None:
 def test_trigger_fires_by_a_watermark_record() -> None:
     timed = partition()
     take(timed, [event_record(0, "u", "visit", 0), watermark(1, 86_400)])
-    assert [request.as_of_ms for request in timed.fired] == [START_MS + 30_000]
+    assert [request.as_of_ms for request in fired(timed)] == [START_MS + 30_000]
     assert timed.watermark_ms == START_MS + DAY_MS
     assert timed.next_due_ms() is None
 
@@ -467,7 +474,7 @@ def test_watermark_a_day_after_the_newest_possible_event_is_taken() -> None:
 def test_trigger_fires_as_of_its_due_time_before_a_later_event_of_its_user_is_applied() -> None:
     timed = partition()
     take(timed, [event_record(0, "u", "visit", 0), event_record(1, "u", "purchase", 3_600)])
-    [request] = timed.fired
+    [request] = fired(timed)
     assert (request.as_of_ms, request.offset, request.digest.history) == (START_MS + 30_000, 0, ())
 
 
@@ -475,11 +482,11 @@ def test_trigger_that_a_burst_has_moved_does_not_fire_early() -> None:
     """Due at 30 s; a click at 20 s moves that to 50 s; v at 40 s fires nothing, v at 50 s does."""
     timed = partition()
     take(timed, [event_record(0, "u", "visit", 0), event_record(1, "u", "click", 20), event_record(2, "v", "click", 40)])
-    assert timed.fired == []
+    assert fired(timed) == []
     take(timed, [event_record(3, "v", "click", 50)])
-    assert [request.as_of_ms for request in timed.fired] == [START_MS + 50_000]
+    assert [request.as_of_ms for request in fired(timed)] == [START_MS + 50_000]
     take(timed, [watermark(4, 7_000)])
-    assert len(timed.fired) == 1
+    assert len(fired(timed)) == 1
 
 
 def test_triggers_fire_in_the_order_of_their_due_times() -> None:
@@ -494,7 +501,7 @@ def test_triggers_fire_in_the_order_of_their_due_times() -> None:
             watermark(3, 90),
         ],
     )
-    assert [(request.user_id, request.as_of_ms - START_MS) for request in timed.fired] == [("v", 40_000), ("u", 55_000)]
+    assert [(request.user_id, request.as_of_ms - START_MS) for request in fired(timed)] == [("v", 40_000), ("u", 55_000)]
 
 
 def test_late_trigger_fires_at_the_next_record_and_knows_nothing_of_it() -> None:
@@ -503,7 +510,7 @@ def test_late_trigger_fires_at_the_next_record_and_knows_nothing_of_it() -> None
     take(
         timed, [event_record(0, "v", "click", 1_000), event_record(1, "u", "search", 10), event_record(2, "u", "purchase", 20)]
     )
-    [request] = timed.fired
+    [request] = fired(timed)
     assert (request.as_of_ms, request.offset) == (START_MS + 40_000, 1)
 
 
@@ -512,7 +519,7 @@ def test_request_excludes_what_is_owned_in_the_cart_rejected_or_was_looked_at() 
     kinds = [("purchase", "i1"), ("cart", "i2"), ("hide", "i3"), ("click", "i4"), ("visit", None)]
     take(timed, [event_record(n, "u", kind, n, **({"item_id": item} if item else {})) for n, (kind, item) in enumerate(kinds)])
     take(timed, [watermark(9, 100)])
-    excluded = timed.fired[0].exclusions
+    excluded = fired(timed)[0].exclusions
     assert (excluded.owned, excluded.in_cart, excluded.rejected) == (("i1",), ("i2",), ("i3",))
     assert excluded.seen_recently == ("i1", "i2", "i3", "i4")
 
@@ -526,7 +533,7 @@ def test_takeover_restores_timers() -> None:
     durable.record_checkpoint(before)
     after = durable.new_owner(2)
     after.advance(START_MS + 70_000)
-    [request] = after.fired
+    [request] = fired(after)
     assert (request.user_id, request.epoch, request.as_of_ms) == ("u", 2, START_MS + 70_000)
 
 
@@ -535,9 +542,7 @@ def test_request_is_in_the_snapshot_until_it_is_settled_and_only_the_newest_of_a
     take(sending, [event_record(0, "v", "visit", 0), watermark(1, 40), event_record(2, "v", "search", 700, query="mug")])
     take(sending, [watermark(3, 800)])
     snapshot = sending.snapshot()
-    assert [(user_id, codec.decode_request(fired.request)) for user_id, fired in snapshot.requests] == [
-        ("v", sending.fired[1])
-    ]
+    assert [(user_id, codec.decode_request(sent.request)) for user_id, sent in snapshot.requests] == [("v", fired(sending)[1])]
     assert sending.counts["requests_superseded"] == 1
     sending.settled(snapshot)
     assert (sending.snapshot().requests, sending.snapshot().users) == ([], [])
@@ -660,4 +665,4 @@ def test_trigger_of_a_resting_user_fires_as_that_of_a_live_one() -> None:
     assert not resting.residents["u"].is_live
     for each in (live, resting):
         each.apply(each.decode([watermark(1, 1_000)]))
-    assert resting.fired == live.fired != []
+    assert fired(resting) == fired(live) != []
