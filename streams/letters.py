@@ -50,7 +50,7 @@ class Source(Protocol):
         """As it came."""
 
     @property
-    def headers(self) -> Headers:
+    def headers(self) -> Sequence[tuple[str, bytes | None]]:
         """As they came."""
 
 
@@ -98,7 +98,7 @@ def reason_of(error: Exception) -> str:
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno} in {frames[-1].name}: {said}" if frames else said
 
 
-def attempt_of(headers: Headers) -> int:
+def attempt_of(headers: Sequence[tuple[str, bytes | None]]) -> int:
     """Which attempt at a record this is: 1, unless it was redriven.
 
     >>> attempt_of([("seren-attempt", b"2")]), attempt_of([])
