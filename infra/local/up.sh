@@ -2,7 +2,8 @@
 # Starts Apache Kafka (KRaft, one node) and Redis on free ports of 127.0.0.1, and writes their addresses to .run/env as the
 # variables that seren reads: `set -a; source .run/env; set +a; seren doctor`.
 # With Docker where an engine runs, else from a JDK and the jars that infra/kafka/pom.xml pins. Idempotent.
-# KAFKA_PORT and REDIS_PORT choose the ports, INFRA=docker|local the way.
+# KAFKA_PORT and REDIS_PORT choose the ports, INFRA=docker|local the way; RUN_FOLDER=.run/bench is another pair
+# of servers beside those of .run, with addresses in a file of its own (with Docker: COMPOSE_PROJECT_NAME, too).
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 

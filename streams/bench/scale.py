@@ -227,7 +227,6 @@ def _show(points: Sequence[Point], ended: str, where: dict[str, Any]) -> None:
             f"{one.users:,}",
             f"{one.cpu_us:.1f}",
             f"{one.redis_cpu_us:.1f}",
-            f"{one.wall_us:.1f}",
             f"{one.fetched:.0%}",
             f"{one.redis_bytes / one.users:,.0f}",
             f"{one.redis_bytes / 1e9:.2f}",
@@ -235,7 +234,7 @@ def _show(points: Sequence[Point], ended: str, where: dict[str, Any]) -> None:
         )
         for one in points
     ]
-    columns = ("users", "us CPU", "us Redis", "us wall", "fetched", "B/user", "GB Redis", "MB engine")
+    columns = ("users", "us CPU", "us Redis", "fetched", "B/user", "GB Redis", "MB engine")
     caption = (
         f"per event; sessions of {SESSION_EVENTS} events by users drawn evenly, {MAX_USERS:,} of them in memory; "
         f"{where['cpu']}, {where['cores']} cores, commit {where['commit'] or 'unknown'}. {ended}"
