@@ -8,7 +8,7 @@ from __future__ import annotations
 from models.entities import Event
 from models.profiles.features import cut
 from models.profiles.policy import HistoryPolicy
-from models.profiles.state import Deed, Profile, deed_bytes
+from models.profiles.state import Profile, deed, deed_bytes
 
 _RECORDED = frozenset({"click", "favourite", "cart", "purchase", "cancel", "search", "hide"})
 
@@ -21,7 +21,7 @@ def record(profile: Profile, event: Event, offset: int, policy: HistoryPolicy) -
     if event.type == "search" or text is None:
         text = cut(event.query or "", policy.max_query_bytes)
     deeds = profile.deeds
-    deeds.append(Deed(offset, event.ts_ms, event.type, text))
+    deeds.append(deed((offset, event.ts_ms, event.type, text)))
     profile.deeds_bytes += deed_bytes(text)
     while len(deeds) > policy.top or profile.deeds_bytes > policy.bytes:
         profile.deeds_bytes -= deed_bytes(deeds.pop(0).text)

@@ -39,6 +39,9 @@ class Deed(NamedTuple):
     text: str
 
 
+deed: Callable[[tuple[int, int, EventType, str]], Deed] = partial(tuple.__new__, Deed)  # half the time of Deed(...)
+
+
 class Profile:
     """Cognition profile and trigger state of one user. `offset` is that of the last event applied (-1: none)."""
 
@@ -225,7 +228,7 @@ def _restore(fields: _Fields) -> Profile:
         f"{family}:{text}": belief for family, tags in zip(FAMILIES, pool, strict=True) for text, belief in tags.items()
     }
     names = [_TYPES[code] for code in types]
-    profile.deeds = list(map(_deed, zip(accumulate(offsets), accumulate(times), names, texts, strict=True)))
+    profile.deeds = list(map(deed, zip(accumulate(offsets), accumulate(times), names, texts, strict=True)))
     profile.recent_ids = _numbers("I", recent_ids)
     profile.visit_days = days = _numbers("H", visit_days)
     if len(days) > MAX_VISIT_DAYS + 1:
@@ -311,7 +314,6 @@ _Fields = tuple[
     int,
     float,
 ]
-_deed: Callable[[tuple[int, int, EventType, str]], Deed] = partial(tuple.__new__, Deed)  # half the time of Deed._make
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Fields)
 _any_decoder = msgspec.msgpack.Decoder(tuple[Any, ...])
