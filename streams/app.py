@@ -23,10 +23,10 @@ from streams.agents.profiles import ProfilesWorker
 from streams.config import Settings
 from streams.feed import ItemChange, ItemFeed
 from streams.health import Vitals
+from streams.knowledge import Knowledge
 from streams.metrics import judging_registry, profiles_registry
 from streams.model_calls import ModelCalls
 from streams.monitor import Monitor, judging_vitals, profiles_vitals
-from streams.partition import Knowledge
 from streams.production import BATCH_BYTES, producer_of
 from streams.retry import retrying
 from streams.spans import Spans, contexts_of, spans_of

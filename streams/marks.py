@@ -19,7 +19,7 @@ from msgspec import Meta, Struct
 
 from models.errors import DecodeError
 from streams import codec, topics
-from streams.partition import Record
+from streams.records import Record
 
 REDRIVEN_HEADER = "seren-redriven"
 _OFFSET_DIGITS = 19  # Kafka's offsets are signed 64-bit integers

@@ -31,7 +31,9 @@ MODULES = (
     "models/profiles/state.py",
     "models/profiles/update.py",
     "models/profiles/window.py",
+    "streams/knowledge.py",
     "streams/partition.py",
+    "streams/records.py",
     "streams/resident.py",
 )
 _SUFFIX = EXTENSION_SUFFIXES[0]

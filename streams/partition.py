@@ -21,30 +21,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import chain, islice
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from models import trigger
-from models.catalogue import Catalogue
 from models.entities import (
     AttributeChange,
     AttributesForgotten,
     Digest,
     Event,
     Exclusions,
-    Item,
     Request,
     SerendipityLabel,
     fingerprint,
 )
 from models.errors import DecodeError, Verdict, verdict
 from models.profiles import (
-    ItemFeatures,
     Profile,
     ProfilePolicy,
-    QueryTags,
     decode,
     digest,
-    item_features,
     update,
     update_attributes,
 )
@@ -55,32 +50,15 @@ from models.serendipity import Flags
 from models.trigger import TriggerPolicy
 from streams import codec, topics
 from streams.kept import Kept
-from streams.letters import DeadLetter, Source, letter
+from streams.knowledge import Knowledge
+from streams.letters import DeadLetter, letter
+from streams.records import Decoded, Record, check_key, watermark_of
 from streams.resident import Resident
 from streams.tracing import context_of
 
 logger = logging.getLogger(__name__)
 
-_LAST_MS = 2**54  # twice the newest time that an event can have: a replay's end lies a day after its last event
-_MILLIS_DIGITS = 17  # of that number
 MAX_LIVE = 2_000  # users of a partition; with more, profiles rest as bytes between checkpoints (1.5 KB instead of 13 KB)
-
-
-class Record(Source, Protocol):
-    """What is used of a Kafka record; a replayed line looks the same."""
-
-    @property
-    def timestamp(self) -> int:
-        """The broker's clock."""
-
-
-class Decoded(NamedTuple):
-    """One record of a batch: an event, or only a move of event time. `arrived_ms` is the broker's clock at the record."""
-
-    offset: int
-    event: Event | None
-    watermark_ms: int
-    arrived_ms: int
 
 
 class Fired(NamedTuple):
@@ -89,33 +67,6 @@ class Fired(NamedTuple):
     request: bytes
     caused_ms: int
     context: bytes
-
-
-class Knowledge:
-    """What all partitions of a worker share: the catalogue, and the features and tags made from it."""
-
-    def __init__(self, items: Iterable[Item], *, max_tag_bytes: int) -> None:
-        self.catalogue = Catalogue(items)
-        self.features: dict[str, ItemFeatures] = {}
-        self.query_tags = QueryTags()
-        self.name_by_fingerprint: dict[int, str] = {}
-        self._max_tag_bytes = max_tag_bytes
-        for item in self.catalogue.items:
-            self._index(item)
-
-    def learn(self, changes: Iterable[tuple[str, Item | None]]) -> None:
-        """Takes new, changed and withdrawn (None) items in; what was already folded into profiles stays."""
-        for item_id, item in changes:
-            if item is None:
-                self.catalogue.withdraw(item_id)
-            elif self.catalogue.upsert(item):
-                self._index(item)
-
-    def _index(self, item: Item) -> None:
-        known = item_features(item, max_tag_bytes=self._max_tag_bytes)
-        self.features[item.item_id] = known
-        self.query_tags.learn(known)
-        self.name_by_fingerprint[known.name] = item.item_id
 
 
 class Snapshot(NamedTuple):
@@ -215,9 +166,9 @@ class Partition:
     def _decode_one(self, record: Record) -> Decoded:
         value = record.value
         if value is None:
-            return Decoded(record.offset, None, self._event_time(_watermark(record), record), record.timestamp)
+            return Decoded(record.offset, None, self._event_time(watermark_of(record), record), record.timestamp)
         event = codec.decode_event(value, clock_ms=record.timestamp if self._rules.check_clock else None)
-        _check_key(record, event.user_id)
+        check_key(record, event.user_id)
         return Decoded(record.offset, event, self._event_time(event.ts_ms, record), record.timestamp)
 
     def _event_time(self, told_ms: int, record: Record) -> int:
@@ -427,7 +378,7 @@ class Partition:
                     changes.append((record.offset, AttributesForgotten(user_id, is_user)))
                     continue
                 change = codec.decode_attributes(record.value)
-                _check_key(record, change.user_id)
+                check_key(record, change.user_id)
                 changes.append((record.offset, change))
             except DecodeError as error:
                 self.bury(topics.ATTRIBUTES, record, error)
@@ -522,21 +473,3 @@ class Partition:
         for user_id in gone:
             del self.residents[user_id]
         return len(gone)
-
-
-def _check_key(record: Record, user_id: str) -> None:
-    """The key decides the partition; another one would let two workers fight for a user."""
-    if record.key != user_id.encode():
-        message = f"key {(record.key or b'')[:64]!r} is not user_id {user_id!r}"
-        raise DecodeError(message)
-
-
-def _watermark(record: Record) -> int:
-    for name, value in record.headers:
-        if name == topics.WATERMARK_HEADER:
-            if value is None or not value.isdigit() or len(value) > _MILLIS_DIGITS or int(value) > _LAST_MS:
-                message = f"watermark header {(value or b'')[:32]!r} is no time in milliseconds from 0 to {_LAST_MS}"
-                raise DecodeError(message)
-            return int(value)
-    message = f"event: the value is null and there is no {topics.WATERMARK_HEADER} header"
-    raise DecodeError(message)

@@ -11,7 +11,8 @@ from models.entities import AttributeChange
 from models.errors import UnreadableProfile, Verdict, verdict
 from models.profiles import decode
 from streams import topics
-from streams.partition import Decoded, Partition, Record
+from streams.partition import Partition
+from streams.records import Decoded, Record
 
 
 def withhold(partition: Partition, batch: list[Decoded], records: Sequence[Record]) -> list[Decoded]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from streams.marks import Blank
-from streams.partition import Partition, Record
+from streams.partition import Partition
+from streams.records import Record
 
 
 def without_repeats(

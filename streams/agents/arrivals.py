@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from streams.distribution import Distribution
-from streams.partition import Decoded
+from streams.records import Decoded
 
 # Records of a chunk that stand for the rest. A chunk's records arrived within one fetch, so a neighbour's time is
 # theirs; a chunk of up to this many is measured exactly.

@@ -27,10 +27,12 @@ from streams.agents.outages import Outages
 from streams.checkpoint import PartitionLost, StoreRestarted, admit, checkpoint, take_over
 from streams.distribution import Distribution
 from streams.forgetting import forget, leave_blank
+from streams.knowledge import Knowledge
 from streams.marks import Blank, Forgetting, Part, origins_of, parts_of
-from streams.partition import Decoded, Knowledge, Partition, Record, Rules
+from streams.partition import Partition, Rules
 from streams.poison import apply_attributes_or_bury, apply_or_bury, withhold, withhold_attributes
 from streams.production import Produce
+from streams.records import Decoded, Record
 from streams.repeats import without_repeats
 from streams.spans import NoSpans, Spans
 from streams.state import Checkpoint, PartitionStore, ProfileStore

@@ -11,8 +11,8 @@ from models.profiles import Profile, update
 from streams import topics
 from streams.bench.figures import Figure, Meaning, quantile, repeated
 from streams.bench.workload import Workload
+from streams.knowledge import Knowledge
 from streams.offline import Engine, MemoryStates, States
-from streams.partition import Knowledge
 
 # About what one worker applies of one partition in the second between two checkpoints.
 CHECKPOINT_EVENTS = 5_000

@@ -27,9 +27,9 @@ from streams.chaos.servers import CutRedis, Kafka, patient_client, wait_for
 from streams.chaos.verifier import Check, Evidence, check, verify
 from streams.chaos.watcher import Watcher
 from streams.config import load_settings
+from streams.knowledge import Knowledge
 from streams.logs import RecordedLog
 from streams.offline.route import Refusals, read_items
-from streams.partition import Knowledge
 from streams.simulation.oracle import truth
 
 TENANT = "chaos"

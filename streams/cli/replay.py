@@ -125,8 +125,8 @@ async def _through_engine(
     advance: Advance,
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """What the replay found, and the newest request of every user."""
+    from streams.knowledge import Knowledge
     from streams.offline import Engine, MemoryStates, RedisStates, Refusals, Router, read_items
-    from streams.partition import Knowledge
     from streams.state import PartitionStore, ProfileStore
 
     refused = Refusals()

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from streams import topics
+from streams.knowledge import Knowledge
 from streams.offline.route import LogRecord
 from streams.offline.states import States
-from streams.partition import Knowledge, Partition, Rules
+from streams.partition import Partition, Rules
 from streams.replay import DAY_MS
 
 

@@ -11,7 +11,8 @@ from typing import Protocol
 from models.profiles import Profile, decode
 from streams import topics
 from streams.checkpoint import admit, checkpoint, take_over
-from streams.partition import Knowledge, Partition, Rules
+from streams.knowledge import Knowledge
+from streams.partition import Partition, Rules
 from streams.production import Outgoing
 from streams.replay import DAY_MS
 from streams.state import PartitionStore, ProfileStore

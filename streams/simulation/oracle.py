@@ -13,9 +13,10 @@ from faust.types import TP
 from models.entities import Request
 from models.profiles import Profile, decode, encode
 from streams import codec, topics
+from streams.knowledge import Knowledge
 from streams.marks import REDRIVEN_HEADER, Blank, header_of
-from streams.partition import Knowledge, Partition, Rules
-from streams.partition import Record as Anything
+from streams.partition import Partition, Rules
+from streams.records import Record as Anything
 from streams.simulation.broker import Record
 
 

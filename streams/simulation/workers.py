@@ -22,7 +22,8 @@ from streams import topics
 from streams.agents.judging import JudgingWorker, Serve
 from streams.agents.limits import JudgingLimits, ProfilesLimits
 from streams.agents.profiles import ProfilesWorker
-from streams.partition import Knowledge, Rules
+from streams.knowledge import Knowledge
+from streams.partition import Rules
 from streams.production import Outgoing, Produce
 from streams.simulation.broker import Broker, Group
 from streams.simulation.chance import Chance

@@ -17,8 +17,9 @@ from models.profiles import ProfilePolicy
 from models.profiles.policy import LongTermPolicy, WindowPolicy
 from models.trigger import TriggerPolicy
 from streams import codec, topics
+from streams.knowledge import Knowledge
 from streams.marks import REDRIVEN_HEADER
-from streams.partition import Knowledge, Rules
+from streams.partition import Rules
 from streams.simulation.loop import START_S
 
 _PROFILE = ProfilePolicy(

@@ -16,8 +16,9 @@ from streams.chaos.faults import KILLS, OTHERS, make_plan
 from streams.chaos.fleet import Fleet
 from streams.chaos.records import Records
 from streams.chaos.servers import CutRedis
+from streams.knowledge import Knowledge
 from streams.logs import RecordedLog
-from streams.partition import Knowledge, Partition, Rules
+from streams.partition import Partition, Rules
 from streams.simulation.broker import Record
 
 

@@ -17,7 +17,8 @@ from models.entities import Item
 from streams import topics
 from streams.agents.limits import ProfilesLimits
 from streams.agents.profiles import ProfilesWorker
-from streams.partition import Knowledge, Rules
+from streams.knowledge import Knowledge
+from streams.partition import Rules
 from streams.production import producer_of
 from streams.state import PartitionStore, ProfileStore
 from streams.transport import Chunk

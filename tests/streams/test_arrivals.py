@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from models.entities import Event
 from streams.agents.arrivals import LATE_MS, Arrivals, late_count
 from streams.distribution import BUCKETS_S, Distribution
-from streams.partition import Decoded
+from streams.records import Decoded
 
 STABLE = settings(max_examples=80, deadline=None, derandomize=True)
 NOW_MS = 1_000_000_000

@@ -15,8 +15,9 @@ from models.profiles.policy import WindowPolicy
 from streams import codec, topics
 from streams.checkpoint import PartitionLost, admit, buried, checkpoint, take_over
 from streams.keys import profile_key
+from streams.knowledge import Knowledge
 from streams.letters import DeadLetter
-from streams.partition import Knowledge, Partition, Rules
+from streams.partition import Partition, Rules
 from streams.production import Outgoing
 from streams.state import PartitionStore, ProfileStore, ProfileWrite, Restarted
 

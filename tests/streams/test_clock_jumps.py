@@ -10,7 +10,8 @@ import pytest
 from models.entities import Event, Request
 from models.profiles import Profile, encode
 from streams import codec, topics
-from streams.partition import Knowledge, Partition, Rules
+from streams.knowledge import Knowledge
+from streams.partition import Partition, Rules
 
 DAY_MS = 86_400_000
 START_MS = 20_000 * DAY_MS

@@ -18,7 +18,8 @@ from streams import codec, topics
 from streams.agents.limits import ProfilesLimits
 from streams.agents.profiles import ProfilesWorker
 from streams.keys import profile_key
-from streams.partition import Knowledge, Rules
+from streams.knowledge import Knowledge
+from streams.partition import Rules
 from streams.production import Outgoing
 from streams.state import PartitionStore, ProfileStore
 from streams.transport import Chunk

@@ -16,7 +16,8 @@ from models.entities import Event, Item
 from models.profiles import Profile, decode, encode
 from models.profiles.policy import DAY_MS
 from streams import codec, topics
-from streams.partition import Knowledge, Partition, Rules
+from streams.knowledge import Knowledge
+from streams.partition import Partition, Rules
 
 START_MS = 20_000 * DAY_MS
 ROOM = 2_000  # offsets between two records of the others

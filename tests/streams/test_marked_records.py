@@ -18,8 +18,9 @@ from streams import codec, topics
 from streams.agents.limits import ProfilesLimits
 from streams.agents.profiles import ProfilesWorker
 from streams.keys import profile_key
+from streams.knowledge import Knowledge
 from streams.marks import REDRIVEN_HEADER, forgotten_of
-from streams.partition import Knowledge, Rules
+from streams.partition import Rules
 from streams.production import Outgoing
 from streams.state import SENT, PartitionStore, ProfileStore
 from streams.transport import Chunk

@@ -26,9 +26,10 @@ from streams.agents.limits import JudgingLimits, ProfilesLimits
 from streams.agents.outages import CAUSES
 from streams.agents.profiles import ProfilesWorker
 from streams.demo.servers import free_port
+from streams.knowledge import Knowledge
 from streams.metrics import EVENT_TO_SLATE, judging_registry, profiles_registry
 from streams.model_calls import MeasuredEngine, ModelCalls
-from streams.partition import Knowledge, Rules
+from streams.partition import Rules
 from streams.scrape import quantile, scrape
 from streams.state import PartitionStore, ProfileStore
 from streams.store import SlateStore

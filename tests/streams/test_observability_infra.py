@@ -21,9 +21,10 @@ from streams.agents.judging import JudgingWorker
 from streams.agents.limits import JudgingLimits, ProfilesLimits
 from streams.agents.profiles import ProfilesWorker
 from streams.config import PREFIX, Settings, load_settings
+from streams.knowledge import Knowledge
 from streams.metrics import judging_registry, profiles_registry
 from streams.model_calls import ModelCalls
-from streams.partition import Knowledge, Rules
+from streams.partition import Rules
 from streams.state import PartitionStore, ProfileStore
 from streams.store import SlateStore
 from streams.watch import Watch

@@ -15,8 +15,9 @@ from models.entities import Event, Item, Request, SerendipityLabel, UserAttribut
 from models.profiles import Profile, ProfilePolicy, decode, digest, encode
 from models.profiles.policy import LongTermPolicy, WindowPolicy
 from streams import codec, topics
+from streams.knowledge import Knowledge
 from streams.letters import DeadLetter
-from streams.partition import Fired, Knowledge, Partition, Rules
+from streams.partition import Fired, Partition, Rules
 
 DAY_MS = 86_400_000
 START_MS = 20_000 * DAY_MS

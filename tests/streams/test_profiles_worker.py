@@ -23,7 +23,8 @@ from streams.agents.profiles import ProfilesWorker
 from streams.checkpoint import PartitionLost
 from streams.embedded.redis import start_redis
 from streams.keys import profile_key
-from streams.partition import Knowledge, Rules
+from streams.knowledge import Knowledge
+from streams.partition import Rules
 from streams.production import Outgoing
 from streams.state import PartitionStore, ProfileStore
 from streams.transport import Chunk

@@ -17,7 +17,8 @@ from models.profiles import Profile, ProfilePolicy
 from models.profiles.policy import WindowPolicy
 from streams import codec, topics
 from streams.checkpoint import admit, checkpoint, take_over
-from streams.partition import Knowledge, Partition, Rules
+from streams.knowledge import Knowledge
+from streams.partition import Partition, Rules
 from streams.production import Outgoing
 from streams.state import PartitionStore, ProfileState, ProfileStore, decode_profile_state, encode_profile_state
 from streams.tracing import context_of, headers_of, trace_id_of

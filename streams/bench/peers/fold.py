@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from models.profiles import Profile, update
 from streams import codec
+from streams.knowledge import Knowledge
 from streams.logs import shipped_log
 from streams.offline.route import Refusals, read_items
-from streams.partition import Knowledge, Rules
+from streams.partition import Rules
 
 
 class Fold:

@@ -1,0 +1,49 @@
+"""Records of behaviour events, before and after they are decoded."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from models.entities import Event
+from models.errors import DecodeError
+from streams import topics
+from streams.letters import Source
+
+_LAST_MS = 2**54  # twice the newest time that an event can have: a replay's end lies a day after its last event
+_MILLIS_DIGITS = 17  # of that number
+
+
+class Record(Source, Protocol):
+    """What is used of a Kafka record; a replayed line looks the same."""
+
+    @property
+    def timestamp(self) -> int:
+        """The broker's clock."""
+
+
+class Decoded(NamedTuple):
+    """One record of a batch: an event, or only a move of event time. `arrived_ms` is the broker's clock at the record."""
+
+    offset: int
+    event: Event | None
+    watermark_ms: int
+    arrived_ms: int
+
+
+def check_key(record: Record, user_id: str) -> None:
+    """The key decides the partition; another one would let two workers fight for a user."""
+    if record.key != user_id.encode():
+        message = f"key {(record.key or b'')[:64]!r} is not user_id {user_id!r}"
+        raise DecodeError(message)
+
+
+def watermark_of(record: Record) -> int:
+    """The event time that a null record moves its partition on to. Raises `DecodeError` where it tells none."""
+    for name, value in record.headers:
+        if name == topics.WATERMARK_HEADER:
+            if value is None or not value.isdigit() or len(value) > _MILLIS_DIGITS or int(value) > _LAST_MS:
+                message = f"watermark header {(value or b'')[:32]!r} is no time in milliseconds from 0 to {_LAST_MS}"
+                raise DecodeError(message)
+            return int(value)
+    message = f"event: the value is null and there is no {topics.WATERMARK_HEADER} header"
+    raise DecodeError(message)
