@@ -86,12 +86,14 @@ def test_power_cut_takes_the_last_writes_and_a_kill_takes_none(tmp_path: Path) -
     server = CutRedis(tmp_path / "redis")
     try:
         client = redis.Redis.from_url(server.url)
+        client.config_set("appendfsync", "always")  # a slow disk may hold a write back for two seconds otherwise
         client.set("early", "1")
         server.note()
         client.set("late", "1")
         server.kill()
         server.start()
         assert (client.get("early"), client.get("late")) == (b"1", b"1")
+        client.config_set("appendfsync", "always")
         server.note()
         client.set("later", "1")
         assert server.cut_power(0.0) > 0
