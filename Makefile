@@ -65,7 +65,7 @@ chaos: $(VENV)/.run ## 15 minutes of real workers, Kafka and Redis, 100 of them 
 
 .PHONY: chaos-short
 chaos-short: $(VENV)/.run ## The same for two minutes, bounded to four in all
-	@timeout --kill-after=10s 4m $(PY) -m streams.chaos --minutes 2 --kills 14 --drain-minutes 1.2 --seed 1 $(ARGS)
+	@timeout --kill-after=10s 4m $(PY) -m streams.chaos --minutes 2 --kills 14 --drain-minutes 1 --seed 1 $(ARGS)
 
 .PHONY: overload
 overload: $(VENV)/.run ## Ten times what the workers bear for ten minutes: memory, loss, recovery
