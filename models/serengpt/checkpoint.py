@@ -1,15 +1,17 @@
-"""The folder of an embedded checkpoint: which files it must hold, and that they are the ones that were written together.
+"""The folder of a checkpoint: which files it must hold, and that they are the ones that were written together.
 
     tokenizer.json       the tokenizer, without added tokens
-    ct2/model.bin, ct2/config.json, ct2/vocabulary.json
+    ct2/model.bin, ct2/config.json, ct2/vocabulary.json     the int8 conversion, for the embedded engine
+    config.json, model*.safetensors                         the weights, for torch; the light install leaves them out
     ct2/manifest.json    prompt version, and the SHA-256 of each of the files above
 
-Knows nothing about the runtime.
+Knows nothing about the runtimes.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -21,6 +23,8 @@ from models.serengpt.tokens import TitleTokenizer
 
 TOKENIZER = "tokenizer.json"
 CONVERTED = ("ct2/config.json", "ct2/model.bin", "ct2/vocabulary.json")
+CONFIG = "config.json"
+WEIGHTS = "model*.safetensors"  # large ones come in parts
 MANIFEST = "ct2/manifest.json"
 
 _ID_DIGITS = 12  # hexadecimal digits of a checkpoint's name: 48 bits, far from a collision among the models of one shop
@@ -43,6 +47,16 @@ class EmbeddedCheckpoint(Struct, frozen=True, kw_only=True):
     model_files: dict[str, bytes]
 
 
+class WeightsCheckpoint(Struct, frozen=True, kw_only=True):
+    """A verified checkpoint whose weights are still on the disk."""
+
+    model_id: str
+    prompt_version: int
+    tokenizer: TitleTokenizer
+    config_json: bytes
+    weights: tuple[Path, ...]
+
+
 def sha256(data: bytes) -> str:
     """The digest in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
@@ -50,14 +64,13 @@ def sha256(data: bytes) -> str:
 
 def make_manifest(folder: Path, *, name: str) -> Manifest:
     """The manifest of the files that lie in `folder` now."""
-    files = (TOKENIZER, *CONVERTED)
-    return Manifest(
-        name=name, prompt_version=PROMPT_VERSION, sha256={file: sha256((folder / file).read_bytes()) for file in files}
-    )
+    trained = sorted(path.name for pattern in (CONFIG, WEIGHTS) for path in folder.glob(pattern))
+    files = (TOKENIZER, *CONVERTED, *trained)
+    return Manifest(name=name, prompt_version=PROMPT_VERSION, sha256={file: _digest(folder / file) for file in files})
 
 
 def read_checkpoint(folder: Path) -> EmbeddedCheckpoint:
-    """Reads and verifies a checkpoint.
+    """Reads and verifies what the embedded engine runs.
 
     Raises:
         CheckpointError: a file is missing or is not the one in the manifest, the prompt version is another than this build's,
@@ -69,13 +82,41 @@ def read_checkpoint(folder: Path) -> EmbeddedCheckpoint:
     if msgspec.json.decode(files["ct2/vocabulary.json"]) != list(tokenizer.tokens):
         message = f"checkpoint {folder}: tokenizer.json and ct2/vocabulary.json hold different vocabularies"
         raise CheckpointError(message)
-    content = "".join(manifest.sha256[file] for file in sorted(files))
     return EmbeddedCheckpoint(
-        model_id=f"{manifest.name}@{sha256(content.encode())[:_ID_DIGITS]}",
+        model_id=_model_id(manifest, (TOKENIZER, *CONVERTED)),
         prompt_version=manifest.prompt_version,
         tokenizer=tokenizer,
         model_files={Path(file).name: data for file, data in files.items() if file != TOKENIZER},
     )
+
+
+def read_weights_checkpoint(folder: Path) -> WeightsCheckpoint:
+    """Verifies what the torch engine runs; the weights are hashed from the disk, and not kept.
+
+    Raises:
+        CheckpointError: a file is missing or is not the one in the manifest, or the prompt version is another than this
+            build's.
+    """
+    manifest = _manifest(folder)
+    weights = sorted(file for file in manifest.sha256 if file.endswith(".safetensors"))
+    if not weights:
+        message = f"checkpoint {folder}: {MANIFEST} names no {WEIGHTS}; save the checkpoint anew"
+        raise CheckpointError(message)
+    config_json = _verified(folder, CONFIG, manifest)
+    for file in (TOKENIZER, *weights):
+        _verify(folder, file, manifest)
+    return WeightsCheckpoint(
+        model_id=_model_id(manifest, (TOKENIZER, CONFIG, *weights)),
+        prompt_version=manifest.prompt_version,
+        tokenizer=TitleTokenizer.load(folder / TOKENIZER),
+        config_json=config_json,
+        weights=tuple(folder / file for file in weights),
+    )
+
+
+def _model_id(manifest: Manifest, files: Sequence[str]) -> str:
+    content = "".join(manifest.sha256[file] for file in sorted(files))
+    return f"{manifest.name}@{sha256(content.encode())[:_ID_DIGITS]}"
 
 
 def _manifest(folder: Path) -> Manifest:
@@ -94,9 +135,31 @@ def _verified(folder: Path, file: str, manifest: Manifest) -> bytes:
     try:
         data = (folder / file).read_bytes()
     except OSError as error:
-        message = f"checkpoint {folder}: cannot read {file}: {error}"
-        raise CheckpointError(message) from error
-    if sha256(data) != manifest.sha256.get(file):
+        raise _unreadable(folder, file, error) from error
+    _check_digest(folder, file, manifest, sha256(data))
+    return data
+
+
+def _verify(folder: Path, file: str, manifest: Manifest) -> None:
+    """The same for a file that is too large to be kept beside what is made of it."""
+    try:
+        digest = _digest(folder / file)
+    except OSError as error:
+        raise _unreadable(folder, file, error) from error
+    _check_digest(folder, file, manifest, digest)
+
+
+def _unreadable(folder: Path, file: str, error: OSError) -> CheckpointError:
+    message = f"checkpoint {folder}: cannot read {file}: {error}"
+    return CheckpointError(message)
+
+
+def _check_digest(folder: Path, file: str, manifest: Manifest, digest: str) -> None:
+    if digest != manifest.sha256.get(file):
         message = f"checkpoint {folder}: {file} is not the file that {MANIFEST} names (SHA-256 differs)"
         raise CheckpointError(message)
-    return data
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,7 +12,6 @@ Every runtime works on one thread; requests run side by side on up to `threads` 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -24,54 +23,59 @@ import ctranslate2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.entities import Digest
 from models.errors import CheckpointError, EngineDead, RequestError, SerenError
 from models.serengpt.checkpoint import EmbeddedCheckpoint, read_checkpoint
 from models.serengpt.engine import ImagineRequest, Scored, ScoreRequest
 from models.serengpt.prior import PriorCache
-from models.serengpt.prompt import TITLE_TOKENS, prompt_ids, reference_ids, title_ids
+from models.serengpt.prompt import PROMPT_TOKENS, TITLE_TOKENS, prompt_ids, reference_ids
+from models.serengpt.requests import (
+    PRIORS_KEPT,
+    REPETITION_PENALTY,
+    TEMPERATURE,
+    asked_titles,
+    check_imagine,
+    scored_titles,
+)
 from models.serengpt.tokens import ANSWER, END
 
-_TEMPERATURE = 0.95  # this and the penalty: papers.md 1.5.6
-_REPETITION_PENALTY = 1.05
-_MAX_TITLES_IMAGINED = 256  # of one request; the paper takes 30
-_MAX_TITLES_SCORED = 1024  # of one request; a slate has 50 candidates
-_MAX_SEED = 2**32 - 1
 _NO_SEED = 2**32 - 1  # what the runtime takes for "never seeded": it would draw a seed of its own
 # Rows per runtime call while scoring: 64 rows of 17 steps of 3,072 logits are 13 MB, and larger calls are no faster.
 _ROWS = 64
-_PRIORS_KEPT = 65_536  # titles; about 150 bytes each
 
 _sampling = Lock()  # the runtime's seed is one per process, so engines of one process take turns in planting it
 _Request = TypeVar("_Request")
 _Answer = TypeVar("_Answer")
 
 
-def load_engine(folder: Path, *, threads: int = 1) -> EmbeddedEngine:
+def load_engine(folder: Path, *, threads: int = 1, prompt_tokens: int = PROMPT_TOKENS) -> EmbeddedEngine:
     """The engine of a checkpoint folder.
 
     Args:
         folder: holds a tokenizer and a conversion, as `models.serengpt.checkpoint` describes.
         threads: requests that may run side by side.
+        prompt_tokens: budget of a prompt; the default is what the checkpoints are trained on.
 
     Raises:
         CheckpointError: the folder is missing, corrupt, or of another prompt version or architecture.
     """
-    return EmbeddedEngine(read_checkpoint(folder), threads=threads)
+    return EmbeddedEngine(read_checkpoint(folder), threads=threads, prompt_tokens=prompt_tokens)
 
 
 class EmbeddedEngine:
     """See `models.serengpt.engine.Engine`."""
 
-    def __init__(self, checkpoint: EmbeddedCheckpoint, *, threads: int = 1) -> None:
+    def __init__(self, checkpoint: EmbeddedCheckpoint, *, threads: int = 1, prompt_tokens: int = PROMPT_TOKENS) -> None:
         if threads < 1:
             message = f"threads: {threads}, must be at least 1"
             raise ValueError(message)
         self.model_id = checkpoint.model_id
         self.prompt_version = checkpoint.prompt_version
+        self._prompt_tokens = prompt_tokens
         self._tokenizer = checkpoint.tokenizer
         self._files = checkpoint.model_files
         self._runtime = self._load(threads)
-        self._priors = PriorCache(partial(self._logprobs, reference_ids(self._tokenizer)), capacity=_PRIORS_KEPT)
+        self._priors = PriorCache(partial(self._logprobs, reference_ids(self._tokenizer)), capacity=PRIORS_KEPT)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="serengpt")
 
     def imagine(self, requests: Sequence[ImagineRequest]) -> list[tuple[str, ...] | SerenError]:
@@ -100,10 +104,9 @@ class EmbeddedEngine:
             raise EngineDead(message) from error
 
     def _imagine_one(self, request: ImagineRequest) -> tuple[str, ...]:
-        _check_range("n", request.n, 1, _MAX_TITLES_IMAGINED)
-        _check_range("seed", request.seed, 0, _MAX_SEED)
-        prompt = self._words(prompt_ids(request.digest, self._tokenizer))
-        sample = partial(_sample, repetition_penalty=_REPETITION_PENALTY, sampling_temperature=_TEMPERATURE)
+        check_imagine(request)
+        prompt = self._words(self._prompt(request.digest))
+        sample = partial(_sample, repetition_penalty=REPETITION_PENALTY, sampling_temperature=TEMPERATURE)
         with _sampling:
             ctranslate2.set_random_seed(request.seed % _NO_SEED)
             runtime = self._load(1)
@@ -112,21 +115,13 @@ class EmbeddedEngine:
         return tuple(self._tokenizer.decode(ids) for ids in found)
 
     def _score_one(self, request: ScoreRequest) -> tuple[Scored, ...]:
-        _check_range("titles", len(request.titles), 0, _MAX_TITLES_SCORED)
-        titles = [title_ids(title, self._tokenizer) for title in request.titles]
-        for place, ids in enumerate(titles):
-            if not ids:
-                message = f"titles[{place}]: {request.titles[place][:40]!r} has no visible text"
-                raise RequestError(message)
+        titles = asked_titles(request, self._tokenizer)
         different = list(dict.fromkeys(titles))
-        logprobs = dict(zip(different, self._logprobs(prompt_ids(request.digest, self._tokenizer), different), strict=True))
-        priors = self._priors.of(different)
-        scored = [Scored(logprobs[ids], priors[ids], len(ids) + 1) for ids in titles]
-        for place, value in enumerate(scored):
-            if not (math.isfinite(value.logprob) and math.isfinite(value.prior_logprob)):
-                message = f"titles[{place}]: {request.titles[place][:40]!r} has no finite log-probability"
-                raise RequestError(message)
-        return tuple(scored)
+        logprobs = dict(zip(different, self._logprobs(self._prompt(request.digest), different), strict=True))
+        return scored_titles(request, titles, logprobs, self._priors.of(different))
+
+    def _prompt(self, digest: Digest) -> list[int]:
+        return prompt_ids(digest, self._tokenizer, budget=self._prompt_tokens)
 
     def _logprobs(self, prompt: Sequence[int], titles: Sequence[tuple[int, ...]]) -> list[float]:
         """The log-probability of each title, end token included, after a prompt that ends with the answer cue."""
@@ -189,9 +184,3 @@ def _log_probability(logits: NDArray[np.float32], ids: NDArray[np.int64]) -> flo
     top = exact.max(axis=1)
     total = np.log(np.exp(exact - top[:, None]).sum(axis=1)) + top
     return float((exact[np.arange(len(ids)), ids] - total).sum())
-
-
-def _check_range(name: str, value: int, least: int, most: int) -> None:
-    if not least <= value <= most:
-        message = f"{name}: {value}, must be from {least} to {most}"
-        raise RequestError(message)

@@ -1,0 +1,198 @@
+"""Laws of every SerenGPT engine, on the shipped checkpoint. Those of torch need the train extra."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+from models.entities import Behaviour, Digest
+from models.errors import RequestError, SerenError
+from models.pretrained import serengpt_folder
+from models.serengpt.embedded import load_engine
+from models.serengpt.engine import Engine, ImagineRequest, Scored, ScoreRequest
+from models.serengpt.prompt import title_ids
+from models.serengpt.tokens import TitleTokenizer
+
+# Greatest difference of a log-probability that a row's neighbours may cause. CTranslate2 reads row by row in whole numbers;
+# torch adds up in single precision, in an order that depends on the size of a product (seen: 1e-5).
+NEIGHBOURS = {"ctranslate2": 0.0, "torch": 1e-4, "torch, side by side": 1e-4}
+NAMES = ("ctranslate2", *(pytest.param(name, marks=pytest.mark.train) for name in NEIGHBOURS if name != "ctranslate2"))
+
+TITLES = (
+    "red retrospot mug",
+    "vintage alarm clock bakelike green",
+    "mug",
+    "hanging heart t-light holder",
+    "pack of 12 tissues",
+)
+
+
+def _digest(*titles: str) -> Digest:
+    return Digest(history=tuple(Behaviour("purchase", title, n, n) for n, title in enumerate(titles)))
+
+
+DIGESTS = (
+    _digest("red retrospot mug"),
+    _digest("wicker star", "wicker heart"),
+    Digest(static=("country: Germany",)),
+    Digest(),
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> TitleTokenizer:
+    return TitleTokenizer.load(serengpt_folder() / "tokenizer.json")
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def named(request: pytest.FixtureRequest) -> Iterator[tuple[str, Engine]]:
+    name: str = request.param
+    if name == "ctranslate2":
+        embedded = load_engine(serengpt_folder(), threads=2)
+        yield name, embedded
+        embedded.close()
+        return
+    torch_engine = import_module("models.serengpt.torch_engine")
+    batching = None if name == "torch" else torch_engine.Batching(titles=3)
+    yield name, torch_engine.load_engine(serengpt_folder(), device="cpu", batching=batching)
+
+
+@pytest.fixture
+def engine(named: tuple[str, Engine]) -> Engine:
+    return named[1]
+
+
+@pytest.fixture
+def close_to(named: tuple[str, Engine]) -> float:
+    return NEIGHBOURS[named[0]]
+
+
+def _answered(outcomes: list[tuple[Scored, ...] | SerenError]) -> list[tuple[Scored, ...]]:
+    assert not any(isinstance(outcome, SerenError) for outcome in outcomes)
+    return [outcome for outcome in outcomes if not isinstance(outcome, SerenError)]
+
+
+def _assert_close(found: list[tuple[Scored, ...]], expected: list[tuple[Scored, ...]], tolerance: float) -> None:
+    assert [len(answer) for answer in found] == [len(answer) for answer in expected]
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(
+            [(one.logprob, one.prior_logprob, one.tokens) for one in ours],
+            [(one.logprob, one.prior_logprob, one.tokens) for one in theirs],
+            rtol=0,
+            atol=tolerance,
+        )
+
+
+# ---- imagine
+
+
+def test_imagine_keeps_order_and_length(engine: Engine) -> None:
+    requests = [ImagineRequest(digest=digest, n=n, seed=3) for n, digest in enumerate(DIGESTS, 1)]
+    answers = engine.imagine(requests)
+    assert [len(titles) for titles in answers if isinstance(titles, tuple)] == [1, 2, 3, 4]
+
+
+def test_imagine_of_nothing_is_nothing(engine: Engine) -> None:
+    assert engine.imagine([]) == []
+    assert engine.score([]) == []
+
+
+def test_imagine_same_request_beside_others_or_alone_gives_the_same_titles(engine: Engine) -> None:
+    requests = [ImagineRequest(digest=digest, n=5, seed=seed) for seed, digest in enumerate(DIGESTS)]
+    together = engine.imagine(requests)
+    assert engine.imagine(requests[::-1]) == together[::-1]
+    assert [engine.imagine([request])[0] for request in requests] == together
+
+
+def test_imagine_same_request_twice_in_a_batch_is_answered_twice_alike(engine: Engine) -> None:
+    request = ImagineRequest(digest=DIGESTS[1], n=6, seed=9)
+    first, _, second = engine.imagine([request, ImagineRequest(digest=DIGESTS[0], n=2, seed=9), request])
+    assert first == second
+
+
+def test_imagine_another_seed_gives_other_titles(engine: Engine) -> None:
+    one, other = (engine.imagine([ImagineRequest(digest=DIGESTS[0], n=10, seed=seed)])[0] for seed in (1, 2))
+    assert one != other
+
+
+def test_imagine_titles_are_plain_text(engine: Engine) -> None:
+    (titles,) = engine.imagine([ImagineRequest(digest=DIGESTS[0], n=30, seed=5)])
+    assert isinstance(titles, tuple)
+    assert all("<|" not in title and "\n" not in title for title in titles)
+    assert len(set(titles)) > 15
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (ImagineRequest(digest=DIGESTS[0], n=0, seed=1), "n: 0, must be from 1 to 256"),
+        (ImagineRequest(digest=DIGESTS[0], n=257, seed=1), "n: 257, must be from 1 to 256"),
+        (ImagineRequest(digest=DIGESTS[0], n=1, seed=-1), "seed: -1, must be from 0 to 4294967295"),
+    ],
+)
+def test_imagine_malformed_request_fails_alone(engine: Engine, request_: ImagineRequest, message: str) -> None:
+    good = ImagineRequest(digest=DIGESTS[0], n=2, seed=1)
+    before, error, after = engine.imagine([good, request_, good])
+    assert isinstance(error, RequestError)
+    assert str(error) == message
+    assert before == after == engine.imagine([good])[0]
+
+
+# ---- score
+
+
+def test_score_keeps_order_and_length_and_answers_a_repeated_title_twice(engine: Engine, tokenizer: TitleTokenizer) -> None:
+    (scored,) = _answered(engine.score([ScoreRequest(digest=DIGESTS[0], titles=(*TITLES, TITLES[0]))]))
+    assert len(scored) == 6
+    assert scored[0] == scored[5]
+    assert [one.tokens for one in scored[:3]] == [len(title_ids(title, tokenizer)) + 1 for title in TITLES[:3]]
+    assert all(one.logprob < 0 and one.prior_logprob < 0 for one in scored)
+
+
+def test_score_permuted_titles_and_requests_give_the_same_scores(engine: Engine, close_to: float) -> None:
+    requests = [ScoreRequest(digest=digest, titles=TITLES) for digest in DIGESTS]
+    straight = _answered(engine.score(requests))
+    turned = _answered(engine.score([ScoreRequest(digest=digest, titles=TITLES[::-1]) for digest in DIGESTS[::-1]]))
+    _assert_close([answer[::-1] for answer in turned[::-1]], straight, close_to)
+
+
+def test_score_does_not_depend_on_the_requests_beside_it(engine: Engine, close_to: float) -> None:
+    requests = [ScoreRequest(digest=digest, titles=TITLES[: n + 2]) for n, digest in enumerate(DIGESTS)]
+    alone = [_answered(engine.score([request]))[0] for request in requests]
+    _assert_close(_answered(engine.score(requests)), alone, close_to)
+
+
+def test_score_does_not_depend_on_how_many_titles_are_asked(engine: Engine, close_to: float) -> None:
+    many = tuple(f"{colour} {thing}" for colour in ("red", "blue", "pink", "green") for thing in ("mug", "clock", "bag") * 7)
+    few = _answered(engine.score([ScoreRequest(digest=DIGESTS[1], titles=TITLES)]))
+    (all_of_them,) = _answered(engine.score([ScoreRequest(digest=DIGESTS[1], titles=(*many, *TITLES))]))
+    _assert_close([all_of_them[-len(TITLES) :]], few, close_to)
+
+
+def test_score_of_no_titles_is_empty_beside_others_too(engine: Engine) -> None:
+    nothing, some = ScoreRequest(digest=DIGESTS[0], titles=()), ScoreRequest(digest=DIGESTS[0], titles=TITLES)
+    assert engine.score([nothing]) == [()]
+    assert [len(answer) for answer in _answered(engine.score([some, nothing]))] == [5, 0]
+
+
+def test_score_before_anything_is_known_is_the_prior(engine: Engine, close_to: float) -> None:
+    (scored,) = _answered(engine.score([ScoreRequest(digest=Digest(), titles=TITLES)]))
+    np.testing.assert_allclose([one.logprob for one in scored], [one.prior_logprob for one in scored], rtol=0, atol=close_to)
+
+
+@pytest.mark.parametrize(
+    ("titles", "message"),
+    [
+        (("red mug", "\n\x00"), r"titles[1]: '\n\x00' has no visible text"),
+        (("mug",) * 1025, "titles: 1025, must be from 0 to 1024"),
+    ],
+)
+def test_score_malformed_request_fails_alone(engine: Engine, close_to: float, titles: tuple[str, ...], message: str) -> None:
+    good = ScoreRequest(digest=DIGESTS[0], titles=TITLES)
+    before, error, after = engine.score([good, ScoreRequest(digest=DIGESTS[0], titles=titles), good])
+    assert isinstance(error, RequestError)
+    assert str(error) == message
+    _assert_close(_answered([before, after]), _answered(engine.score([good, good])), close_to)
