@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -19,12 +18,12 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from models.errors import BrokerUnavailable, CheckpointError, SerenError, StoreUnavailable
-from models.pretrained import serengpt_folder, tower_folder
+from models.errors import BrokerUnavailable, CheckpointError, ConfigError, SerenError, StoreUnavailable
+from models.pretrained import tower_folder
 from models.retrieval.vectors import Tower
-from models.serengpt.embedded import load_engine
 from streams import topics
 from streams.admin import Progress
+from streams.engines import load_engine
 from streams.scripts import translating
 from streams.state import Checkpoint, PartitionStore
 
@@ -65,19 +64,20 @@ class Check:
     advice: str = ""
 
 
-async def check_all(*, bootstrap: str, redis_url: str, tenant: str, model: str) -> list[Check]:
+async def check_all(*, bootstrap: str, redis_url: str, tenant: str, engine: str, model: str) -> list[Check]:
     """Every check, in the order in which a broken one explains those after it.
 
     Args:
         bootstrap: Kafka's address.
         redis_url: Redis's.
         tenant: whose checkpoints are looked at.
+        engine: SerenGPT's, by name.
         model: a SerenGPT checkpoint folder; empty: the one in the package.
     """
     redis_checks, checkpoints = await _redis(redis_url, tenant)
     kafka_checks, partitions = await _kafka(bootstrap)
     progress = await _progress(bootstrap, partitions, checkpoints)
-    return [check_faust(), *redis_checks, *kafka_checks, *progress, check_serengpt(model), check_tower()]
+    return [check_faust(), *redis_checks, *kafka_checks, *progress, check_serengpt(engine, model), check_tower()]
 
 
 # ---------------------------------------------------------------------- packages and models
@@ -103,17 +103,18 @@ def check_faust() -> Check:
     return Check("faust", "failed", f"{found or 'not installed'}; {FAUST_VERSION} is pinned", advice)
 
 
-def check_serengpt(model: str) -> Check:
-    """Whether the SerenGPT checkpoint loads."""
-    folder = Path(model) if model else serengpt_folder()
+def check_serengpt(engine: str, model: str) -> Check:
+    """Whether the SerenGPT checkpoint loads into its engine."""
     try:
-        engine = load_engine(folder)
+        loaded = load_engine(engine, model, threads=1)
+    except ConfigError as error:
+        return Check("SerenGPT", "failed", str(error), "install what it needs, or set serengpt.engine to ctranslate2")
     except CheckpointError as error:
         return Check(
             "SerenGPT", "failed", str(error), "set serengpt.model to a checkpoint folder, or install the package again"
         )
-    engine.close()
-    return Check("SerenGPT", "ok", f"{engine.model_id}, prompt version {engine.prompt_version}")
+    loaded.close()
+    return Check("SerenGPT", "ok", f"{loaded.model_id}, prompt version {loaded.prompt_version}; {loaded.runtime}")
 
 
 def check_tower() -> Check:

@@ -38,6 +38,8 @@ _Keys = tuple[str, ...]  # a key as its section and its name: ("kafka", "bootstr
 
 PREFIX = "SEREN_"
 
+ENGINES = ("ctranslate2", "torch")  # `streams.engines` loads them
+
 # key -> the least and the most that makes sense; every other number is at least 0
 _BOUNDS: dict[str, tuple[float, float]] = {
     "kafka.session_timeout_s": (1, 90),  # Faust's timeout of one request; it refuses a longer session
@@ -86,8 +88,10 @@ class RedisSettings:
 class SerenGPTSettings:
     """Which model answers, and where it runs."""
 
+    # ctranslate2: int8 on the CPU. torch: bf16 on a GPU, float32 on the CPU without one; needs the extra seren[torch].
+    engine: str = "ctranslate2"
     model: str = ""  # a checkpoint folder; empty: the small one in the package
-    threads: int = 1
+    threads: int = 1  # on the CPU
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +156,9 @@ def check(settings: Settings) -> None:
         if found[key] is not None and not least <= found[key] <= most:
             message = f"configuration: {key} = {found[key]} must be in {least}..{most}"
             raise ConfigError(message)
+    if settings.serengpt.engine not in ENGINES:
+        message = f"configuration: serengpt.engine = {brief(settings.serengpt.engine)!r} must be one of {', '.join(ENGINES)}"
+        raise ConfigError(message)
     _check_timeouts(settings.kafka, settings.profiles)
     try:
         parse_url(settings.redis.url)  # type: ignore[no-untyped-call]

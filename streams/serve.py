@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 import faust
 
@@ -13,9 +12,9 @@ from models.catalogue import Catalogue
 from models.entities import Request
 from models.errors import SerenError
 from models.pipeline import Answer, ServePolicy, serve_batch
-from models.pretrained import serengpt_folder, tower_folder
+from models.pretrained import tower_folder
 from models.retrieval import Retriever
-from models.serengpt.embedded import load_engine
+from streams.engines import load_engine
 from streams.model_calls import MeasuredEngine, ModelCalls
 from streams.transport import ChunkApp
 
@@ -25,12 +24,13 @@ _GARBAGE = (100_000, 20, 20)
 
 
 def load_judge(
-    catalogue: Catalogue, *, model: str, threads: int, policy: ServePolicy, calls: ModelCalls | None = None
+    catalogue: Catalogue, *, engine: str, model: str, threads: int, policy: ServePolicy, calls: ModelCalls | None = None
 ) -> Callable[[Sequence[Request]], list[Answer | SerenError]]:
     """The judging walk with everything that it needs, loaded and warm.
 
     Args:
         catalogue: may change while the walk is in use: what it withdraws is offered no longer.
+        engine: its name, see `streams.engines`.
         model: a checkpoint folder; empty for the one in the package.
         threads: of the engine.
         policy: counts, weights and thresholds.
@@ -38,10 +38,11 @@ def load_judge(
 
     Raises:
         CheckpointError: a model folder is missing or corrupt.
+        ConfigError: what the engine needs is not installed.
     """
-    engine = MeasuredEngine(load_engine(Path(model) if model else serengpt_folder(), threads=threads), calls or ModelCalls())
+    measured = MeasuredEngine(load_engine(engine, model, threads=threads), calls or ModelCalls())
     retriever = Retriever.build(catalogue, tower_folder())
-    return partial(serve_batch, engine=engine, retriever=retriever, catalogue=catalogue, policy=policy)
+    return partial(serve_batch, engine=measured, retriever=retriever, catalogue=catalogue, policy=policy)
 
 
 def run(app: ChunkApp, *, log_level: str) -> None:

@@ -71,6 +71,7 @@ class EmbeddedEngine:
             raise ValueError(message)
         self.model_id = checkpoint.model_id
         self.prompt_version = checkpoint.prompt_version
+        self.runtime = f"ctranslate2 {ctranslate2.__version__}, int8 on the CPU"
         self._prompt_tokens = prompt_tokens
         self._tokenizer = checkpoint.tokenizer
         self._files = checkpoint.model_files

@@ -136,6 +136,7 @@ class TorchEngine:
         _check_least("positions", network.shape.positions, prompt_tokens + TITLE_TOKENS)
         self.model_id = model_id
         self.prompt_version = prompt_version
+        self.runtime = f"torch {torch.__version__}, {str(network.precision).removeprefix('torch.')} on {network.device}"
         self.network = network
         self._tokenizer = tokenizer
         self._prompt_tokens = prompt_tokens

@@ -50,6 +50,7 @@ def doctor(*, config: Path | None, workers: tuple[str, ...], as_json: bool) -> N
             bootstrap=settings.kafka.bootstrap,
             redis_url=settings.redis.url,
             tenant=settings.redis.tenant,
+            engine=settings.serengpt.engine,
             model=settings.serengpt.model,
         )
     )

@@ -200,6 +200,7 @@ def _serve(source: Log, settings: Settings, requests: Mapping[str, bytes], limit
 
     judge = load_judge(
         Catalogue(read_items(source, Refusals())),
+        engine=settings.serengpt.engine,
         model=settings.serengpt.model,
         threads=settings.serengpt.threads,
         policy=settings.serve,

@@ -44,7 +44,14 @@ def judging(config: Path | None, log_level: str) -> None:
     settings = settings_of(config)
     catalogue = Catalogue(asyncio.run(load_items(settings)))
     calls, model = ModelCalls(), settings.serengpt
-    serve = load_judge(catalogue, model=model.model, threads=model.threads, policy=settings.serve, calls=calls)
+    serve = load_judge(
+        catalogue,
+        engine=model.engine,
+        model=model.model,
+        threads=model.threads,
+        policy=settings.serve,
+        calls=calls,
+    )
     _say_ready(log_level)
     run(judging_app(settings, serve, catalogue, calls), log_level=log_level)
 

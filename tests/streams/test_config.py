@@ -47,12 +47,11 @@ def variable(key: str) -> str:
 def another(key: str) -> tuple[Any, str, str]:
     """A value other than the default that its bounds allow: as Python's, as TOML writes it, as a variable does."""
     value = value_of(key)
-    if key == "redis.url":
-        return "redis://other:1/2", '"redis://other:1/2"', "redis://other:1/2"
     if isinstance(value, bool):
         return not value, str(not value).lower(), str(not value).lower()
     if isinstance(value, str):
-        return "other", '"other"', "other"
+        text = {"redis.url": "redis://other:1/2", "serengpt.engine": "torch"}.get(key, "other")
+        return text, f'"{text}"', text
     if isinstance(value, dict):
         return {"purchase": 2.0, "hide": -3.5}, "{purchase = 2.0, hide = -3.5}", "{purchase = 2.0, hide = -3.5}"
     if value is None or isinstance(value, int):  # one less keeps within every budget

@@ -91,7 +91,7 @@ def test_doctor_with_a_key_that_nobody_knows_names_the_nearest() -> None:
 
 
 def test_doctor_with_a_model_folder_that_is_none_fails_and_names_it(tmp_path: Path) -> None:
-    check = checks.check_serengpt(str(tmp_path))
+    check = checks.check_serengpt("ctranslate2", str(tmp_path))
     assert (check.status, str(tmp_path) in check.detail) == ("failed", True)
 
 
