@@ -24,6 +24,7 @@ from models.retrieval.vectors import Tower
 from streams import topics
 from streams.admin import Progress
 from streams.engines import load_engine
+from streams.native import is_compiled, root_of_this
 from streams.scripts import translating
 from streams.state import Checkpoint, PartitionStore
 
@@ -77,7 +78,15 @@ async def check_all(*, bootstrap: str, redis_url: str, tenant: str, engine: str,
     redis_checks, checkpoints = await _redis(redis_url, tenant)
     kafka_checks, partitions = await _kafka(bootstrap)
     progress = await _progress(bootstrap, partitions, checkpoints)
-    return [check_faust(), *redis_checks, *kafka_checks, *progress, check_serengpt(engine, model), check_tower()]
+    return [
+        check_faust(),
+        check_hot_path(),
+        *redis_checks,
+        *kafka_checks,
+        *progress,
+        check_serengpt(engine, model),
+        check_tower(),
+    ]
 
 
 # ---------------------------------------------------------------------- packages and models
@@ -101,6 +110,12 @@ def check_faust() -> Check:
         return Check("faust", "ok", f"{found}, as pinned")
     advice = f"install faust-streaming=={FAUST_VERSION}; workers lean on its consumer"
     return Check("faust", "failed", f"{found or 'not installed'}; {FAUST_VERSION} is pinned", advice)
+
+
+def check_hot_path() -> Check:
+    """Whether the hot path is compiled; plain Python is well, only slower."""
+    told = "compiled" if is_compiled(root_of_this()) else "plain Python; `make native` compiles it"
+    return Check("hot path", "ok", told)
 
 
 def check_serengpt(engine: str, model: str) -> Check:

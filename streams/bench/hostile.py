@@ -2,7 +2,7 @@
 
 One worker process behind the embedded broker. The others' events come at a steady pace; a hostile producer adds its records
 between them. An event's time ends when a checkpoint that covers it is recorded, so most of it is the wait for the next
-checkpoint (`ProfilesLimits.checkpoint_s`, 1 s). Each hostile run follows a run alone, and the two are a pair.
+checkpoint (`ProfilesLimits.checkpoint_s`). Each hostile run follows a run alone, and the two are a pair.
 """
 
 from __future__ import annotations

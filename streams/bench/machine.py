@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from streams.checks import versions
+from streams.native import is_compiled, root_of_this
 
 _ROOT = Path(__file__).resolve().parents[2]
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, load, Python, packages, commit and date."""
+    """Processor, cores, load, Python, packages, whether `make native` was run, commit and date."""
     return {
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
@@ -23,6 +24,7 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "versions": versions(),
+        "hot_path": "compiled" if is_compiled(root_of_this()) else "plain Python",
         "commit": _commit(),
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

@@ -238,7 +238,7 @@ def _show(points: Sequence[Point], ended: str, where: dict[str, Any]) -> None:
     columns = ("users", "us CPU", "us Redis", "fetched", "B/user", "GB Redis", "MB engine")
     caption = (
         f"per event; sessions of {SESSION_EVENTS} events by users drawn evenly, {MAX_USERS:,} of them in memory; "
-        f"{where['cpu']}, {where['cores']} cores, commit {where['commit'] or 'unknown'}. {ended}"
+        f"{where['cpu']}, {where['cores']} cores, hot path {where['hot_path']}, commit {where['commit'] or 'unknown'}. {ended}"
     )
     show_table("cost of an event by the number of users", columns, rows, caption=caption)
 

@@ -92,7 +92,7 @@ def _show(figures: list[Figure], where: dict[str, Any], *, seconds: float) -> No
     ]
     caption = (
         f"medians of the runs, in {seconds:.0f} s; {where['cpu']}, {where['cores']} cores, Python {where['python']}, "
-        f"commit {where['commit'] or 'unknown'}, "
+        f"hot path {where['hot_path']}, commit {where['commit'] or 'unknown'}, "
         f"load {where['load_average'][0]} before and {where['load_average_after'][0]} after"
     )
     show_table("seren bench", ("figure", "value", "unit", "n", "runs", "what"), rows, caption=caption)

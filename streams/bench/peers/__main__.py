@@ -84,7 +84,7 @@ def _versions(python: Path) -> dict[str, str]:
 def _show(rows: Sequence[Row], drained: Drained | None, visible: Visible | None, where: Mapping[str, Any]) -> None:
     caption = (
         f"{MEANING}. {where['cpu']}, {where['cores']} cores, Python {where['python']}, "
-        f"commit {where['commit'] or 'unknown'}, load {where['load_average'][0]} before and "
+        f"hot path {where['hot_path']}, commit {where['commit'] or 'unknown'}, load {where['load_average'][0]} before and "
         f"{where['load_average_after'][0]} after; "
         + ", ".join(f"{name} {version}" for name, version in where["peers"].items())
     )
