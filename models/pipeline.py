@@ -21,7 +21,7 @@ from models.catalogue import Catalogue
 from models.entities import Candidate, Filtered, Item, Request, ScoredItem, Tier, Trace
 from models.errors import EngineError, RequestError, SerenError
 from models.evidence import EvidencePolicy, reason
-from models.prerank import Promise, prerank, shortlist
+from models.prerank import Promise, SlatePolicy, prerank, shortlist
 from models.retrieval import RetrievalPolicy, Retriever, distinct, filters, retrieve
 from models.retrieval.filters import FilterPolicy
 from models.selection import Selection, SelectionPolicy, select
@@ -43,6 +43,7 @@ class ServePolicy:
     retrieval: RetrievalPolicy = field(default_factory=RetrievalPolicy)
     filters: FilterPolicy = field(default_factory=FilterPolicy)
     unexpectedness: UnexpectednessPolicy = field(default_factory=UnexpectednessPolicy)
+    combine: SlatePolicy = field(default_factory=SlatePolicy)
     selection: SelectionPolicy = field(default_factory=SelectionPolicy)
     evidence: EvidencePolicy = field(default_factory=EvidencePolicy)
 
@@ -179,7 +180,7 @@ def _answer(
         aligned = [aligned_score(score) for score in scores]
     except ValueError as error:
         return RequestError(f"score: {error}")
-    judged = prerank(one.promises, aligned)
+    judged = prerank(one.promises, aligned, policy=policy.combine)
     selection = select(
         judged,
         seed=seed_of(request),

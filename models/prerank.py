@@ -7,14 +7,31 @@ scoring call: `shortlist` before it, `prerank` after it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
+from models.combine import CombinePolicy, Parts, combine
 from models.entities import Candidate, Filtered
 from models.retrieval.filters import SCORE_LIMIT
 
 # Scores are cut here before they are compared or drawn from: what differs between two processors is far smaller, and a 32-bit
 # float of a slate keeps as much.
 DIGITS = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlatePolicy(CombinePolicy):
+    """The combination that ranks slates: relevance x unexpectedness x aligned.
+
+    A strict product, so that a candidate which fails in one part cannot make up for it in another: surprising rubbish and the
+    welcome but expected both end low.
+    """
+
+    novelty_weight: float = 0.0  # what the user owns or saw is filtered before (models.retrieval.filters)
+    timeliness_weight: float = 0.0  # recent history weighs more in retrieval and in the prompt already
+    aligned_weight: float = 1.0
+    shift: float = 0.0  # the parts are computed, not answered in steps: a 0 means no
+    sharpness: float = 3.0  # the sum of the weights: the plain product, on which the temperature of the draw rests
 
 
 class Promise(NamedTuple):
@@ -30,7 +47,7 @@ class Promise(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A candidate with all parts of its score, each in [0, 1]; `serendipity` is their product."""
+    """A candidate with all parts of its score, each in [0, 1]; `serendipity` is made of them by `combine`."""
 
     item_id: str
     relevance: float
@@ -68,32 +85,33 @@ def shortlist(candidates: Sequence[Candidate], unexpected: Sequence[float], *, l
     )
 
 
-def prerank(promises: Sequence[Promise], aligned: Sequence[float]) -> tuple[Judged, ...]:
-    """The candidates by serendipity = relevance x unexpectedness x aligned, best first, of equal ones by item id.
-
-    A product, so that a candidate which fails in one part cannot make up for it in another: surprising rubbish and the
-    welcome but expected both end low.
+def prerank(promises: Sequence[Promise], aligned: Sequence[float], *, policy: CombinePolicy) -> tuple[Judged, ...]:
+    """The candidates by their serendipity, best first, of equal ones by item id.
 
     Args:
         promises: as `shortlist` gave them.
         aligned: SerenGPT's score of each, in [0, 1], in the same order.
+        policy: how the three become one.
 
     Raises:
         ValueError: the two do not have the same length.
 
     Example:
         >>> mug = Promise(Candidate(item_id="mug", relevance=0.5, sources=()), unexpectedness=0.8)
-        >>> [judged.serendipity for judged in prerank([mug], [0.5])]
+        >>> [judged.serendipity for judged in prerank([mug], [0.5], policy=SlatePolicy())]
         [0.2]
     """
-    judged = [
-        Judged(
-            item_id=promise.candidate.item_id,
-            relevance=promise.candidate.relevance,
-            unexpectedness=promise.unexpectedness,
-            aligned=round(value, DIGITS),
-            serendipity=round(promise.candidate.relevance * promise.unexpectedness * round(value, DIGITS), DIGITS),
-        )
-        for promise, value in zip(promises, aligned, strict=True)
-    ]
+    judged = [_judged(promise, round(value, DIGITS), policy) for promise, value in zip(promises, aligned, strict=True)]
     return tuple(sorted(judged, key=lambda one: (-one.serendipity, one.item_id)))
+
+
+def _judged(promise: Promise, aligned: float, policy: CombinePolicy) -> Judged:
+    relevance, unexpectedness = promise.candidate.relevance, promise.unexpectedness
+    parts = Parts(relevance=relevance, unexpectedness=unexpectedness, aligned=aligned)
+    return Judged(
+        item_id=promise.candidate.item_id,
+        relevance=relevance,
+        unexpectedness=unexpectedness,
+        aligned=aligned,
+        serendipity=round(combine(parts, policy), DIGITS),
+    )

@@ -21,6 +21,7 @@ from redis.connection import parse_url
 
 from models.blend import BlendPolicy
 from models.errors import ConfigError, brief
+from models.judging.policy import JudgePolicy
 from models.pipeline import ServePolicy
 from streams.agents.limits import JudgingLimits, ProfilesLimits
 from streams.health import HealthPolicy
@@ -56,6 +57,24 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "judging.hard_ttl_s": (1, 3.2e9),
     "serengpt.threads": (1, 256),
     "serve.selection.slate_size": (1, ITEMS),
+    "serve.combine.relevance_weight": (0.001, 1000),  # some weight must be above 0; the same below
+    "serve.combine.unknown": (0, 1),
+    "serve.combine.sharpness": (0.01, 100),
+    "judge.combine.relevance_weight": (0.001, 1000),
+    "judge.combine.unknown": (0, 1),
+    "judge.combine.sharpness": (0.01, 100),
+    "judge.prior": (0, 1),
+    "judge.prior_count": (0.001, 1_000_000),
+    "judge.label_share": (0, 1),
+    "judge.nearness": (0.1, 100),
+    "judge.sighting": (0.001, 1_000_000),
+    "judge.category_share": (0.001, 0.999),  # either part may be all that is known
+    "judge.model_share": (0, 1),
+    "judge.home.history_count": (1, 1000),
+    "judge.portrait.history_count": (1, 1_000_000),
+    "judge.portrait.tastes.spread_share": (0.001, 1),
+    "judge.portrait.tastes.half_life_days": (0.01, 36_500),
+    "judge.portrait.tastes.oldest_share": (0, 1),
     "metrics.port": (0, 65_535),
     "health.excused_s": (1, 86_400),
 }
@@ -114,6 +133,7 @@ class Settings:
     serengpt: SerenGPTSettings = field(default_factory=SerenGPTSettings)
     serve: ServePolicy = field(default_factory=ServePolicy)
     blend: BlendPolicy = field(default_factory=BlendPolicy)
+    judge: JudgePolicy = field(default_factory=JudgePolicy)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     health: HealthPolicy = field(default_factory=HealthPolicy)
 

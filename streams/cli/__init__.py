@@ -26,6 +26,8 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("streams.cli.doctor", "doctor"),
     "bench": ("streams.cli.bench", "bench"),
     "train": ("streams.cli.train", "train_group"),
+    "judge": ("streams.cli.judge", "judge"),
+    "combine": ("streams.cli.judge", "combine"),
     "evaluate": ("streams.cli.evaluate", "evaluate_group"),
 }
 

@@ -57,7 +57,7 @@ def another(key: str) -> tuple[Any, str, str]:
     if value is None or isinstance(value, int):  # one less keeps within every budget
         number = 7 if value is None else max(1, value - 1) if value != 1 else 2
         return number, str(number), str(number)
-    number = value * 0.75 + 0.0625  # profiles.lost_s stays above kafka.session_timeout_s
+    number = value * 0.75 + 0.0625 if value != 0.25 else 0.5  # profiles.lost_s stays above kafka.session_timeout_s
     return number, str(number), str(number)
 
 

@@ -1,0 +1,71 @@
+"""A person as the judge sees them: what they had, searched for and said, each with what it says for or against things like it.
+
+Knows nothing about the items to be judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+from models.judging.bags import Bag, Rarity, bag, labels_of
+from models.judging.pairs import Past, Person, facts
+from models.judging.policy import PortraitPolicy, TastePolicy
+from models.judging.tastes import likes, recency
+from models.serengpt.tokens import clean
+
+
+class Opinion(NamedTuple):
+    """What SerenGPT says of an item: its aligned score, and how much it is at home there. Both in [0, 1]."""
+
+    aligned: float
+    at_home: float
+
+
+class Trait(NamedTuple):
+    """One thing that speaks for or against what is like it. `title` is cleaned; `weight` is by age and kind."""
+
+    kind: Literal["had", "searched", "said"]
+    title: str
+    labels: tuple[str, ...]
+    features: Bag
+    like: float
+    weight: float
+    rating: float | None
+
+
+class Portrait:
+    """A person; made once for all items that are judged for them.
+
+    Args:
+        person: as told.
+        policy: how ratings, times, searches and facts count.
+    """
+
+    def __init__(self, person: Person, policy: PortraitPolicy) -> None:
+        traits = [*_had(newest(person, policy.history_count), policy.tastes), *_told(person, policy)]
+        self.rarity = Rarity(trait.features for trait in traits)
+        self.label_rarity = Rarity(trait.labels for trait in traits if trait.labels)
+        self.traits = tuple(trait._replace(features=self.rarity.weigh(trait.features)) for trait in traits)
+        self.had = tuple(trait for trait in self.traits if trait.kind == "had")
+
+
+def newest(person: Person, count: int) -> list[Past]:
+    """The newest things that a person had, oldest first; of those with one time, or none, the last named is the newest."""
+    return sorted(person.history, key=lambda past: past.ts_ms or 0.0)[-count:]
+
+
+def _had(history: Sequence[Past], policy: TastePolicy) -> Iterator[Trait]:
+    liked = likes([past.rating for past in history], policy)
+    weights = recency([past.ts_ms for past in history], policy)
+    for past, like, weight in zip(history, liked, weights, strict=True):
+        labels = labels_of(past.category)
+        yield Trait("had", clean(past.title), labels, bag(past.title, labels), like, weight, past.rating)
+
+
+def _told(person: Person, policy: PortraitPolicy) -> Iterator[Trait]:
+    like = (1.0 + policy.tastes.unrated) / 2.0
+    for query in person.queries or ():
+        yield Trait("searched", clean(query), (), bag(query, ()), like, policy.query_count, None)
+    for fact in facts(person.static):
+        yield Trait("said", clean(fact), (), bag(fact, ()), like, policy.fact_count, None)

@@ -1,0 +1,92 @@
+"""`seren judge` and `seren combine`: JSON Lines in, as many JSON Lines out, in any domain.
+
+Exit codes: 0 all lines were judged, 1 some could not be (each is named on standard error), 2 an error.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from streams.cli.options import config_option, settings_of
+
+if TYPE_CHECKING:
+    from models.judging.home import Adviser
+    from models.judging.policy import JudgePolicy
+    from streams.lines import Line
+    from streams.verdicts import Answer
+
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.command("judge")
+@click.option("--model", type=_FOLDER, help="A SerenGPT checkpoint; the shipped one if left out.")
+@click.option("--without-model", is_flag=True, help="Judge by the history alone.")
+@click.option("--rating-max", type=click.FloatRange(min=0, min_open=True), help="Top of the rating scale; else guessed.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The judge draws nothing: every seed gives the same.")
+@config_option
+def judge(*, model: Path | None, without_model: bool, rating_max: float | None, seed: int, config: Path | None) -> None:
+    """Judge how serendipitous an item would be to a person: lines in, scores out.
+
+    A line in: {"id", "user": {"static"?, "history": [{"title", "category"?, "rating"?, "ts_ms"?}], "queries"?}, "item":
+    {"title", "category"?}}. A line out: {"id", "serendipity", "relevance", "unexpectedness", "reason"}, or {"id", "error"}. A
+    category may name several labels (Action|Comedy) or a path (Food > Dairy). What is asked on one line is answered before
+    more is waited for.
+    """
+    from streams.verdicts import JudgedLines
+
+    policy = settings_of(config).judge
+    if rating_max is not None:
+        tastes = replace(policy.portrait.tastes, rating_max=rating_max)
+        policy = replace(policy, portrait=replace(policy.portrait, tastes=tastes))
+    adviser = None if without_model else _adviser(model, policy)
+    _answer_all(JudgedLines(adviser, policy).answers)
+
+
+@click.command("combine")
+@config_option
+def combine(*, config: Path | None) -> None:
+    """Make serendipity of its parts: lines in, scores out.
+
+    A line in: {"id"?, "relevance"?, "unexpectedness"?, "novelty"?, "timeliness"?}, each part in 0..1; one that is missing or
+    null counts as 0.5, neither for nor against. A line out: {"id"?, "serendipity"}, or {"id", "error"}. The formula is the
+    one that ranks slates, with the weights of `judge.combine` in the configuration.
+    """
+    from streams.verdicts import combined
+
+    policy = settings_of(config).judge.combine
+    _answer_all(lambda lines: combined(lines, policy))
+
+
+def _adviser(model: Path | None, policy: JudgePolicy) -> Adviser:
+    from models.judging.home import Adviser
+    from models.pretrained import serengpt_folder
+    from models.serengpt.checkpoint import read_checkpoint
+    from models.serengpt.embedded import EmbeddedEngine
+
+    checkpoint = read_checkpoint(model or serengpt_folder())
+    return Adviser(EmbeddedEngine(checkpoint), checkpoint.tokenizer, policy=policy.home, tastes=policy.portrait.tastes)
+
+
+def _answer_all(answers: Callable[[Sequence[Line]], list[Answer]]) -> None:
+    from streams.cli.tables import plain
+    from streams.lines import line_batches
+    from streams.verdicts import LINE_BYTES
+
+    source, sink = click.get_binary_stream("stdin"), click.get_binary_stream("stdout")
+    is_any_refused = False
+    for lines in line_batches(source, max_bytes=LINE_BYTES):  # type: ignore[arg-type]
+        found = answers(lines)
+        sink.write(b"".join(answer.content + b"\n" for answer in found))
+        sink.flush()
+        for answer in found:
+            if answer.error is not None:
+                is_any_refused = True
+                click.echo(f"seren: {plain(answer.error)}", err=True)
+    if is_any_refused:
+        sys.exit(1)
