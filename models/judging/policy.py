@@ -31,7 +31,7 @@ class TastePolicy:
 class PortraitPolicy:
     """What each kind of evidence counts for."""
 
-    history_count: int = 10_000  # past things, the newest; they are what memory and time of a judgement grow with (60 MB here)
+    history_count: int = 10_000  # past things, the newest; they are what memory and time of a judgement grow with; 200 MB, 1 s
     query_count: float = 1.0  # a search counts as a thing that was had
     fact_count: float = 0.5  # a fact about the person says less than what they did
     tastes: TastePolicy = field(default_factory=TastePolicy)

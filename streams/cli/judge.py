@@ -6,7 +6,8 @@ Exit codes: 0 all lines were judged, 1 some could not be (each is named on stand
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from streams.cli.options import config_option, settings_of
 if TYPE_CHECKING:
     from models.judging.home import Adviser
     from models.judging.policy import JudgePolicy
+    from streams.config import SerenGPTSettings
     from streams.lines import Line
     from streams.verdicts import Answer
 
@@ -25,7 +27,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.command("judge")
-@click.option("--model", type=_FOLDER, help="A SerenGPT checkpoint; the shipped one if left out.")
+@click.option("--model", type=_FOLDER, help="A SerenGPT checkpoint; the configured one, or else the shipped one.")
 @click.option("--without-model", is_flag=True, help="Judge by the history alone.")
 @click.option("--rating-max", type=click.FloatRange(min=0, min_open=True), help="Top of the rating scale; else guessed.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The judge draws nothing: every seed gives the same.")
@@ -40,12 +42,16 @@ def judge(*, model: Path | None, without_model: bool, rating_max: float | None, 
     """
     from streams.verdicts import JudgedLines
 
-    policy = settings_of(config).judge
+    settings = settings_of(config)
+    policy = settings.judge
     if rating_max is not None:
         tastes = replace(policy.portrait.tastes, rating_max=rating_max)
         policy = replace(policy, portrait=replace(policy.portrait, tastes=tastes))
-    adviser = None if without_model else _adviser(model, policy)
-    _answer_all(JudgedLines(adviser, policy).answers)
+    if without_model:
+        _answer_all(JudgedLines(None, policy).answers)
+    else:
+        with _adviser(model, settings.serengpt, policy) as adviser:
+            _answer_all(JudgedLines(adviser, policy).answers)
 
 
 @click.command("combine")
@@ -63,14 +69,18 @@ def combine(*, config: Path | None) -> None:
     _answer_all(lambda lines: combined(lines, policy))
 
 
-def _adviser(model: Path | None, policy: JudgePolicy) -> Adviser:
+@contextmanager
+def _adviser(model: Path | None, serengpt: SerenGPTSettings, policy: JudgePolicy) -> Iterator[Adviser]:
     from models.judging.home import Adviser
     from models.pretrained import serengpt_folder
-    from models.serengpt.checkpoint import read_checkpoint
-    from models.serengpt.embedded import EmbeddedEngine
+    from models.serengpt.checkpoint import TOKENIZER
+    from models.serengpt.tokens import TitleTokenizer
+    from streams.engines import load_engine
 
-    checkpoint = read_checkpoint(model or serengpt_folder())
-    return Adviser(EmbeddedEngine(checkpoint), checkpoint.tokenizer, policy=policy.home, tastes=policy.portrait.tastes)
+    folder = model or (Path(serengpt.model) if serengpt.model else serengpt_folder())
+    with closing(load_engine(serengpt.engine, str(folder), threads=serengpt.threads)) as engine:
+        tokenizer = TitleTokenizer.load(folder / TOKENIZER)
+        yield Adviser(engine, tokenizer, policy=policy.home, tastes=policy.portrait.tastes)
 
 
 def _answer_all(answers: Callable[[Sequence[Line]], list[Answer]]) -> None:
