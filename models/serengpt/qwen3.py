@@ -25,7 +25,6 @@ from models.errors import CheckpointError
 from models.serengpt.shape import NetworkShape
 
 _LOGITS_BYTES = 128 * 2**20  # of float32 logits at a time: a vocabulary of 152 thousand times 220 rows
-_INITIAL_SPREAD = 0.02  # of random weights, as Qwen3 begins
 
 Weight = Callable[[str, tuple[int, ...]], Tensor]  # the weight of a name and size, on its device in its precision
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]  # layer, queries, keys, values (all [.., heads, D]) to [.., H, D]
@@ -258,17 +257,5 @@ def stored_network(shape: NetworkShape, files: Sequence[Path], *, device: Any, p
             message = f"checkpoint: weight {name} has size {tuple(found.shape)}, config.json asks for {size}"
             raise CheckpointError(message)
         return found.to(device=device, dtype=precision)
-
-    return Network(shape, weight)
-
-
-def random_network(shape: NetworkShape, *, device: Any, precision: Any, seed: int) -> Network:
-    """A network of random weights: what its answers cost, not what they say."""
-    generator = torch.Generator(device).manual_seed(seed)
-
-    def weight(_: str, size: tuple[int, ...]) -> Tensor:
-        if len(size) == 1:
-            return torch.ones(size, device=device, dtype=precision)
-        return torch.randn(size, device=device, dtype=precision, generator=generator) * _INITIAL_SPREAD
 
     return Network(shape, weight)

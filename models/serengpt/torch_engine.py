@@ -55,6 +55,15 @@ class Batching:
     prompt_tokens: int = 8192  # of one batch, padding included
     titles: int = 32  # of each request, side by side
 
+    def room(self, longest: int) -> int:
+        """Requests of one batch whose longest prompt has so many tokens.
+
+        Example:
+            >>> Batching().room(480), Batching().room(10_000), Batching().room(10)
+            (17, 1, 64)
+        """
+        return max(1, min(self.requests, self.prompt_tokens // longest))
+
 
 class _Scoring(NamedTuple):
     prompt: list[int]
@@ -136,11 +145,12 @@ class TorchEngine:
         _check_least("positions", network.shape.positions, prompt_tokens + TITLE_TOKENS)
         self.model_id = model_id
         self.prompt_version = prompt_version
-        self.runtime = f"torch {torch.__version__}, {str(network.precision).removeprefix('torch.')} on {network.device}"
+        precision = str(network.precision).removeprefix("torch.")
+        self.runtime = f"torch {torch.__version__}, {precision} on {_named(network.device)}"
         self.network = network
         self._tokenizer = tokenizer
         self._prompt_tokens = prompt_tokens
-        self._batching = batching or Batching(requests=1 if network.device.type == "cpu" else Batching.requests)
+        self.batching = batching or Batching(requests=1 if network.device.type == "cpu" else Batching.requests)
         self._priors = PriorCache(self._prior, capacity=PRIORS_KEPT)
         self._working = Lock()  # the bounds on memory are those of one call
 
@@ -218,9 +228,7 @@ class TorchEngine:
                 refused[place] = error
         batches: list[_Batch[_Asked]] = []
         for place in sorted(asked, key=lambda place: len(asked[place].prompt)):
-            longest = len(asked[place].prompt)
-            room = min(self._batching.requests, self._batching.prompt_tokens // longest)
-            if not batches or len(batches[-1].places) >= room:
+            if not batches or len(batches[-1].places) >= self.batching.room(len(asked[place].prompt)):
                 batches.append(_Batch([], []))
             batches[-1].places.append(place)
             batches[-1].asked.append(asked[place])
@@ -235,7 +243,7 @@ class TorchEngine:
         """
         try:
             with self._working, torch.inference_mode():
-                return self._halving(asked, work, self._batching.titles)
+                return self._halving(asked, work, self.batching.titles)
         except RuntimeError as error:  # what torch raises for all that goes wrong inside it
             message = f"the torch engine failed: {error}"
             raise EngineDead(message) from error
@@ -328,6 +336,10 @@ class TorchEngine:
             found = found.clamp(max=self.network.shape.vocabulary - 1)
             tokens[piece] = torch.where(total.isfinite(), found, -1)
         return tokens
+
+
+def _named(device: torch.device) -> str:
+    return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
 
 
 def _check_least(name: str, value: int, least: int) -> None:

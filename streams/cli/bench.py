@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
+from streams.cli.bench_serengpt import serengpt
+
 if TYPE_CHECKING:
     from streams.bench.figures import Figure
 
@@ -21,12 +23,15 @@ _FULL, _QUICK = 100_000, 15_000  # events
 _FULL_RUNS, _QUICK_RUNS = 3, 1
 
 
-@click.command("bench")
+@click.group("bench", invoke_without_command=True)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write everything here.")
 @click.option("--quick", is_flag=True, help="One run of a seventh of the events: under a minute, and rough.")
 @click.option("--only", "only", type=click.Choice(NAMES), multiple=True, help="These alone; repeatable. Only so: hostile.")
-def bench(*, json_file: Path | None, quick: bool, only: tuple[str, ...]) -> None:
+@click.pass_context
+def bench(context: click.Context, *, json_file: Path | None, quick: bool, only: tuple[str, ...]) -> None:
     """Measure this machine: events per second and core, bytes, latencies. Needs no network, and judges nothing."""
+    if context.invoked_subcommand is not None:
+        return
     from rich.console import Console
 
     from streams.bench.machine import machine
@@ -45,6 +50,9 @@ def bench(*, json_file: Path | None, quick: bool, only: tuple[str, ...]) -> None
     if json_file is not None:
         json_file.write_bytes(orjson.dumps(_report(figures, before, quick=quick), option=orjson.OPT_INDENT_2) + b"\n")
         console.print(f"written to {json_file}", markup=False)
+
+
+bench.add_command(serengpt)
 
 
 def _measures(folder: Path, *, quick: bool) -> dict[str, Callable[[], list[Figure]]]:
