@@ -10,6 +10,8 @@ from models.entities import TEXT_CHARS
 
 MAX_LABELS = 64  # of one thing's category
 MAX_FACTS = 64  # of a person
+_MOST_RATING = 1e6  # of any scale, so that sums of them are numbers
+_MOST_MS = 2.0**53  # 285,000 years; every whole number of it is exact
 
 _Free = Annotated[str, Meta(max_length=TEXT_CHARS)]
 Category = _Free | Annotated[list[_Free], Meta(max_length=MAX_LABELS)] | None
@@ -21,8 +23,8 @@ class Past(Struct, frozen=True, kw_only=True):
 
     title: _Free
     category: Category = None
-    rating: float | None = None
-    ts_ms: float | None = None
+    rating: Annotated[float, Meta(ge=-_MOST_RATING, le=_MOST_RATING)] | None = None
+    ts_ms: Annotated[float, Meta(ge=-_MOST_MS, le=_MOST_MS)] | None = None
 
 
 class Person(Struct, frozen=True, kw_only=True):

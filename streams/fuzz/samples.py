@@ -116,6 +116,13 @@ def _profile() -> Profile:
     return profile
 
 
+_PAIR = (
+    b'{"id":"a","user":{"static":{"age":"35-44","children":2},"history":[{"title":"Alien (1979)","category":"Horror|Sci-Fi",'
+    b'"rating":4.5,"ts_ms":1291191960000},{"title":"Tea","category":"Food > Tea"}],"queries":["space films"]},'
+    b'"item":{"title":"Aliens (1986)","category":"Action|Sci-Fi"}}'
+)
+
+
 def samples() -> dict[str, list[bytes]]:
     """Valid inputs by target."""
     profiles = [Profile(), _profile()]
@@ -146,5 +153,7 @@ def samples() -> dict[str, list[bytes]]:
         "complete-journey": [
             bytes([place]) + JOURNEY_TABLES[name].partition(b"\n")[2] for place, name in enumerate(sorted(JOURNEY_TABLES))
         ],
+        "pair": [_PAIR, b'{"id":2,"user":{},"item":{"title":"Tea","category":["Food","Tea"]}}'],
+        "parts": [b'{"id":"a","relevance":0.5,"unexpectedness":1,"novelty":null}', b"{}"],
         "title": ["RED Mug \ufdfa <|answer|>\n".encode(), b"\0\1\2\3"],
     }

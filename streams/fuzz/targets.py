@@ -17,9 +17,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from backports import zstd
 
-from models.errors import SerenError
+from models.combine import CombinePolicy
+from models.errors import DecodeError, SerenError
+from models.judging.policy import JudgePolicy
 from models.pretrained import serengpt_folder
 from models.profiles import decode, encode
 from models.serengpt.prompt import TITLE_TOKENS
@@ -30,10 +33,12 @@ from streams.fuzz.samples import JOURNEY_TABLES, SLATES, TILL_HEADER
 from streams.importers.complete_journey import import_complete_journey
 from streams.importers.online_retail import import_online_retail
 from streams.importers.tables import DroppedRows, read_table
+from streams.lines import Line
 from streams.logs import LINE_BYTES, RecordedLog, read_lines
 from streams.slates.packed import decode_slate, encode_slate
 from streams.state import decode_profile_state, encode_profile_state
 from streams.tracing import context_of, headers_of
+from streams.verdicts import Answer, JudgedLines, combined
 
 Target = Callable[[bytes], str]
 ACCEPTED = "accepted"
@@ -191,6 +196,33 @@ def _title(data: bytes) -> str:
     return ACCEPTED
 
 
+def _pair(data: bytes) -> str:
+    """One line for `seren judge`, without SerenGPT."""
+    (answer,) = JudgedLines(None, JudgePolicy()).answers([Line(1, data)])
+    found = _answered(answer)
+    for name in ("serendipity", "relevance", "unexpectedness"):
+        _hold(found[name] is None or 0.0 <= found[name] <= 1.0, f"{name} is no share")
+    _hold(found["reason"].isprintable() and len(found["reason"]) <= MESSAGE_CHARS, "a reason is not one readable line")
+    return ACCEPTED
+
+
+def _parts(data: bytes) -> str:
+    """One line for `seren combine`."""
+    (answer,) = combined([Line(1, data)], CombinePolicy())
+    _hold(0.0 <= _answered(answer)["serendipity"] <= 1.0, "serendipity is no share")
+    return ACCEPTED
+
+
+def _answered(answer: Answer) -> dict[str, Any]:
+    """What is written for a line; a refusal is raised as the error that it holds."""
+    found: dict[str, Any] = msgspec.json.decode(answer.content)
+    _hold(b"\n" not in answer.content, "an answer is not one line")
+    if answer.error is not None:
+        _hold(found.keys() == {"id", "error"}, "a refusal has other fields")
+        raise DecodeError(answer.error)
+    return found
+
+
 @cache
 def _tokenizer() -> TitleTokenizer:
     return TitleTokenizer.load(serengpt_folder() / "tokenizer.json")
@@ -229,4 +261,6 @@ TARGETS: dict[str, Target] = {
     "online-retail": _till,
     "complete-journey": _journey,
     "title": _title,
+    "pair": _pair,
+    "parts": _parts,
 }

@@ -25,7 +25,7 @@ _pasts = st.builds(
     Past,
     title=_texts,
     category=st.none() | _texts | st.lists(_texts, max_size=3),
-    rating=st.none() | st.floats(-1e9, 1e9),
+    rating=st.none() | st.floats(-1e6, 1e6),
     ts_ms=st.none() | st.floats(-1e15, 1e15),
 )
 _persons = st.builds(
