@@ -4,9 +4,10 @@ A prompt is read once; all candidates of a request, or all of its samples, go on
 are answered side by side in batches of bounded size; where the device has no room for one, its halves are tried.
 
 What is promised, and what is not: every sample draws from numbers of its own, made from the request's seed alone. On the CPU
-requests are read one after the other, so the same request gives the same titles whoever is beside it. On a GPU batches share matrix
-products whose rounding depends on the batch: in bf16 a title's log-probability then differs by up to a tenth, and a sample
-that lies that close between two tokens may fall to the other. `Batching(requests=1)` buys the promise there, at its price.
+requests are read one after the other, so the same request gives the same titles whoever is beside it. On a GPU batches share
+matrix products whose rounding depends on the batch: in bf16 a title's log-probability then differs by up to a tenth, and a
+sample that lies that close between two tokens may fall to the other. `Batching(requests=1)` buys the promise there, at its
+price.
 
 Knows nothing about transports or catalogues. Needs torch and safetensors.
 """
