@@ -71,7 +71,7 @@ class Adviser:
         return bool(found) and len(self._tokenizer.encode(title, TITLE_TOKENS)) <= self._policy.known_tokens * len(found)
 
     def _digest(self, person: Person) -> Digest:
-        past = newest(person, len(person.history))
+        past = newest(person, len(person.history or ()))
         liked = likes([one.rating for one in past], self._tastes)
         told = [
             Behaviour("purchase", one.title, int(one.ts_ms or 0), place)

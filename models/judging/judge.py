@@ -4,6 +4,7 @@ Knows nothing about models; SerenGPT's word, where it has one, comes in as an `O
 
 Relevance is an average of how much alike things were liked, weighed by how alike they are and by their age, between two
 anchors: the prior, which stands in for what is not known, and a slowly growing doubt when much is known and nothing is alike.
+How much better or worse alike things were liked than the rest counts once more: averages over many ratings lie close together.
 Unexpectedness is how rare the item's category labels are in the history (new ones count 1: Definition 1, papers.md 1.2), and
 how far its words are from the nearest thing in it.
 """
@@ -68,8 +69,13 @@ def _alike(trait: Trait, features: Bag, labels: tuple[str, ...], rarity: Rarity,
 def _relevance(portrait: Portrait, alike: Sequence[float], policy: JudgePolicy) -> float:
     said = [trait.weight * near for trait, near in zip(portrait.traits, alike, strict=True)]
     liked = math.fsum(one * trait.like for trait, one in zip(portrait.traits, said, strict=True))
-    doubt = policy.doubt_count * math.log1p(len(portrait.had))
-    return (policy.prior_count * policy.prior + liked) / (policy.prior_count + math.fsum(said) + doubt)
+    better = math.fsum(
+        one * (trait.like - portrait.usual_like)
+        for trait, one in zip(portrait.traits, said, strict=True)
+        if trait.kind == "had"
+    )
+    count = policy.prior_count + math.fsum(said) + policy.doubt_count * math.log1p(len(portrait.had))
+    return max(0.0, min(1.0, (policy.prior_count * policy.prior + liked + policy.contrast * better) / count))
 
 
 def _unexpectedness(portrait: Portrait, features: Bag, labels: tuple[str, ...], policy: JudgePolicy) -> float | None:
@@ -78,8 +84,9 @@ def _unexpectedness(portrait: Portrait, features: Bag, labels: tuple[str, ...], 
     sorted_out = [(set(trait.labels), trait.weight) for trait in portrait.had if trait.labels]
     if labels and sorted_out:
         parts.append((policy.category_share, _rareness(labels, sorted_out, policy.sighting)))
-    if features and portrait.had:
-        nearest = max(cosine(trait.features, features) for trait in portrait.had)
+    named = [trait.features for trait in portrait.had if trait.features]
+    if features and named:
+        nearest = max(cosine(one, features) for one in named)
         parts.append((1.0 - policy.category_share, 1.0 - nearest**policy.nearness))
     total = math.fsum(weight for weight, _ in parts)
     return math.fsum(weight * value for weight, value in parts) / total if total else None

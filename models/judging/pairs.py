@@ -15,7 +15,8 @@ _MOST_MS = 2.0**53  # 285,000 years; every whole number of it is exact
 
 _Free = Annotated[str, Meta(max_length=TEXT_CHARS)]
 Category = _Free | Annotated[list[_Free], Meta(max_length=MAX_LABELS)] | None
-Static = _Free | list[_Free] | dict[str, _Free | float | bool | None] | None
+_Fact = _Free | float | bool
+Static = _Free | list[_Free] | dict[str, _Fact | list[_Fact] | None] | None
 
 
 class Past(Struct, frozen=True, kw_only=True):
@@ -31,7 +32,7 @@ class Person(Struct, frozen=True, kw_only=True):
     """What is known of a person; the order of the history says nothing, its times do."""
 
     static: Static = None
-    history: tuple[Past, ...] = ()
+    history: tuple[Past, ...] | None = None
     queries: tuple[_Free, ...] | None = None
 
 
@@ -57,8 +58,8 @@ class Judgement(Struct, frozen=True, kw_only=True):
 def facts(static: Static) -> tuple[str, ...]:
     """What is said of the person, a line each.
 
-    >>> facts({"age": 34.0, "likes": "jazz", "city": None})
-    ('age: 34', 'likes: jazz')
+    >>> facts({"age": 34.0, "likes": ["jazz", "tea"], "city": None})
+    ('age: 34', 'likes: jazz, tea')
     """
     if static is None:
         return ()
@@ -70,5 +71,7 @@ def facts(static: Static) -> tuple[str, ...]:
     return tuple(static[:MAX_FACTS])
 
 
-def _plain(value: str | float | bool) -> str:
+def _plain(value: _Fact | list[_Fact]) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value[:MAX_FACTS]))
     return f"{value:g}" if isinstance(value, float) else str(value)

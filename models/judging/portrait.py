@@ -5,6 +5,7 @@ Knows nothing about the items to be judged.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
@@ -48,11 +49,13 @@ class Portrait:
         self.label_rarity = Rarity(trait.labels for trait in traits if trait.labels)
         self.traits = tuple(trait._replace(features=self.rarity.weigh(trait.features)) for trait in traits)
         self.had = tuple(trait for trait in self.traits if trait.kind == "had")
+        weight = math.fsum(trait.weight for trait in self.had)
+        self.usual_like = math.fsum(trait.weight * trait.like for trait in self.had) / weight if weight else 0.0
 
 
 def newest(person: Person, count: int) -> list[Past]:
     """The newest things that a person had, oldest first; of those with one time, or none, the last named is the newest."""
-    return sorted(person.history, key=lambda past: past.ts_ms or 0.0)[-count:]
+    return sorted(person.history or (), key=lambda past: past.ts_ms or 0.0)[-count:]
 
 
 def _had(history: Sequence[Past], policy: TastePolicy) -> Iterator[Trait]:

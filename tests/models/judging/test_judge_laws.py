@@ -51,7 +51,7 @@ def test_judge_of_any_pair_gives_shares_and_one_printable_line(offer: Offer, per
 def test_judge_does_not_care_about_the_order_of_a_history_with_different_times(offer: Offer, person: Person) -> None:
     dated = tuple(
         Past(title=past.title, category=past.category, rating=past.rating, ts_ms=float(place))
-        for place, past in enumerate(person.history)
+        for place, past in enumerate(person.history or ())
     )
     there, back = (judged(offer, Person(history=history)) for history in (dated, dated[::-1]))
     assert (there.serendipity, there.relevance) == pytest.approx((back.serendipity, back.relevance), abs=2e-6)
@@ -61,6 +61,28 @@ def test_judge_without_history_gives_the_prior_and_no_unexpectedness() -> None:
     one = judged(Offer(title="Heat", category="Crime"), Person())
     assert (one.relevance, one.unexpectedness) == (POLICY.prior, None)
     assert one.reason == "no history: relevance is the prior"
+
+
+def test_judge_of_a_history_without_names_does_not_know_what_is_unexpected() -> None:
+    one = judged(Offer(title="Heat", category="Crime"), Person(history=(Past(title=""), Past(title="the"))))
+    assert one.unexpectedness is None
+
+
+def test_judge_of_a_kind_rated_above_the_rest_is_more_relevant_than_without_ratings() -> None:
+    """Of long histories: a film of the better kind gains, one of the worse kind loses."""
+
+    def relevance(better: float | None, worse: float | None) -> tuple[float, float]:
+        history = tuple(
+            Past(title=f"film {place}", category=kind, rating=rating)
+            for place in range(30)
+            for kind, rating in (("Noir", better), ("Musical", worse))
+        )
+        noir, musical = (judged(Offer(title="Heat", category=kind), Person(history=history)) for kind in ("Noir", "Musical"))
+        return noir.relevance, musical.relevance
+
+    noir, musical = relevance(4.0, 3.0)
+    assert noir > musical + 0.2
+    assert relevance(None, None)[0] == pytest.approx(relevance(None, None)[1], abs=0.01)
 
 
 def test_judge_of_what_was_searched_for_is_relevant_without_any_history() -> None:
