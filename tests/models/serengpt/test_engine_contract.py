@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 
 import numpy as np
@@ -84,6 +85,16 @@ def _assert_close(found: list[tuple[Scored, ...]], expected: list[tuple[Scored, 
             rtol=0,
             atol=tolerance,
         )
+
+
+def test_threads_that_ask_at_once_get_what_each_gets_alone(engine: Engine, close_to: float) -> None:
+    wishes = [[ImagineRequest(digest=digest, n=4, seed=5)] for digest in DIGESTS]
+    asked = [[ScoreRequest(digest=digest, titles=TITLES)] for digest in DIGESTS]
+    alone = [engine.imagine(wish) for wish in wishes], [_answered(engine.score(one))[0] for one in asked]
+    with ThreadPoolExecutor(len(DIGESTS)) as threads:
+        imagined, scored = threads.map(engine.imagine, wishes), threads.map(engine.score, asked)
+        assert list(imagined) == alone[0]
+        _assert_close([_answered(answer)[0] for answer in scored], alone[1], close_to)
 
 
 # ---- imagine

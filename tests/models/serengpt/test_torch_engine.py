@@ -166,6 +166,34 @@ def test_imagine_of_many_titles_begins_with_those_of_few(loaded: Any) -> None:
     assert many[:3] == few
 
 
+def test_imagine_stops_when_every_title_has_ended(torch_engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = torch_engine.load_engine(serengpt_folder(), device="cpu")
+    tried = _with_room_for(loaded, 1, monkeypatch)
+    for seed in range(5):
+        tried.clear()
+        ((title,),) = loaded.imagine([ImagineRequest(digest=DIGEST, n=1, seed=seed)])
+        assert len(tried) == len(title_ids(title, loaded._tokenizer)), "the end itself is not read"
+
+
+@pytest.mark.parametrize("bound", [60, 200, 1000])
+def test_batch_reads_no_more_tokens_than_its_bound_unless_one_prompt_does(
+    torch_engine: Any, digests: list[Digest], bound: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = torch_engine.load_engine(
+        serengpt_folder(), device="cpu", batching=torch_engine.Batching(requests=5, prompt_tokens=bound)
+    )
+    read, sizes = loaded.network.read, []
+
+    def noted(prompts: Any) -> Any:
+        sizes.append((len(prompts), max(map(len, prompts))))
+        return read(prompts)
+
+    monkeypatch.setattr(loaded.network, "read", noted)
+    loaded.imagine([ImagineRequest(digest=digest, n=1, seed=1) for digest in digests])
+    assert sum(count for count, _ in sizes) == len(digests)
+    assert all(count == 1 or (count * longest <= bound and count <= 5) for count, longest in sizes)
+
+
 # ---- a device without room
 
 
