@@ -358,12 +358,12 @@ class Partition:
             owned=self._named(profile.owned),
             in_cart=self._named(profile.in_cart),
             rejected=self._named(rejected(profile, day, self._rules.profile.possessions)),
-            seen_recently=tuple(dict.fromkeys(deed.text for deed in profile.deeds if deed.type != "search")),
+            seen_recently=tuple(dict.fromkeys([deed.text for deed in profile.deeds if deed.type != "search"])),
         )
 
     def _named(self, fingerprints: Iterable[int]) -> tuple[str, ...]:
         names = self._knowledge.name_by_fingerprint
-        return tuple(sorted(names[name] for name in fingerprints if name in names))
+        return tuple(sorted([names[name] for name in fingerprints if name in names]))
 
     # ------------------------------------------------------------------ attributes
 

@@ -27,9 +27,9 @@ def digest(profile: Profile, item: Callable[[str], Item | None], as_of_ms: int, 
     tags = short_term.rank(profile, as_of_ms, policy.short_term)
     return Digest(
         static=static_lines(profile),
-        long_term=tuple(_tag(tag, score, profile.pool[tag].evidence) for tag, score in traits),
-        short_term=tuple(_tag(ranked.tag, ranked.score, ranked.evidence) for ranked in tags),
-        history=tuple(_behaviour(deed, item) for deed in profile.deeds),
+        long_term=tuple([_tag(tag, score, profile.pool[tag].evidence) for tag, score in traits]),
+        short_term=tuple([_tag(ranked.tag, ranked.score, ranked.evidence) for ranked in tags]),
+        history=tuple([_behaviour(deed, item) for deed in profile.deeds]),
     )
 
 

@@ -10,7 +10,6 @@ from itertools import pairwise
 from math import fsum
 
 from models.profiles import short_term
-from models.profiles.belief import Belief
 from models.profiles.policy import DAY_MS, LongTermPolicy, ShortTermPolicy
 from models.profiles.state import Profile
 
@@ -35,9 +34,14 @@ def close_cycle(profile: Profile, ts_ms: int, policy: LongTermPolicy, short: Sho
 
 
 def admitted(profile: Profile, policy: LongTermPolicy) -> list[tuple[str, float]]:
-    """The tags of the long-term level with their scores in (0, 1], best first. Changes nothing."""
-    approved = {tag: belief for tag, belief in profile.pool.items() if belief.approved_day}
-    rates = {tag: rate for tag, belief in approved.items() if (rate := _match_rate(profile, belief)) is not None}
+    """The tags of the long-term level with their scores in (0, 1], best first. Changes nothing.
+
+    A tag's rate is the share of what the user wanted since the tag was first approved that carried it.
+    """
+    rates: dict[str, float] = {}
+    for tag, belief in profile.pool.items():
+        if belief.approved_day and profile.positives > belief.issued_positives:
+            rates[tag] = (belief.count - belief.issued_count) / (profile.positives - belief.issued_positives)
     mean = fsum(rates.values()) / len(rates) if rates else 0.0
     least = policy.min_effectiveness * mean * (1.0 - _ROUNDING)
     traits = []
@@ -68,11 +72,3 @@ def gap_variation(cycles: int) -> float:
         return 0.0
     mean = sum(gaps) / len(gaps)
     return float((sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) ** 0.5 / mean)
-
-
-def _match_rate(profile: Profile, belief: Belief) -> float | None:
-    """Share of what the user wanted since the tag was first approved that carried it; None where that is nothing yet."""
-    positives = profile.positives - belief.issued_positives
-    if positives <= 0:
-        return None
-    return float((belief.count - belief.issued_count) / positives)

@@ -6,6 +6,8 @@ into the pool of candidate tags; `rank` says which of them are credible now, bes
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple, cast
 
 from models import decay
@@ -27,6 +29,10 @@ class Ranked(NamedTuple):
     posterior: float
     prior: float
     evidence: tuple[int, ...]
+
+
+_Fields = tuple[str, TagFamily, float, float, float, tuple[int, ...]]
+_ranked: Callable[[_Fields], Ranked] = partial(tuple.__new__, Ranked)  # half the time of Ranked(...)
 
 
 def learn(profile: Profile, tags: tuple[str, ...], weight: float, ts_ms: int, offset: int, policy: ShortTermPolicy) -> None:
@@ -66,17 +72,19 @@ def learn(profile: Profile, tags: tuple[str, ...], weight: float, ts_ms: int, of
 def rank(profile: Profile, as_of_ms: int, policy: ShortTermPolicy) -> list[Ranked]:
     """The credible tags at `as_of_ms`, best first, at most `top` in all and `family_cap` of a family. Changes nothing."""
     priors: dict[int, float] = {0: 0.0}
-    approved = []
+    approved: list[tuple[float, str, float, float]] = []
+    mass, full = profile.mass, policy.count_full
+    least, least_prior = policy.min_posterior, policy.min_prior
     for tag, belief in profile.pool.items():
         weight, day = belief.weight, belief.approved_day
         if weight <= 0.0:
             continue
-        posterior = weight / profile.mass if profile.mass > 0.0 else 0.0
+        posterior = weight / mass if mass > 0.0 else 0.0
         if day not in priors:
             priors[day] = _prior(day, as_of_ms, policy)
         prior = priors[day]
-        if posterior >= policy.min_posterior or prior >= policy.min_prior:
-            repetition = min(belief.count, policy.count_full) / policy.count_full
+        if posterior >= least or prior >= least_prior:
+            repetition = 1.0 if belief.count >= full else belief.count / full
             score = policy.posterior_weight * posterior + policy.prior_weight * prior + policy.count_weight * repetition
             approved.append((-score, tag, posterior, prior))
     approved.sort()
@@ -87,7 +95,8 @@ def rank(profile: Profile, as_of_ms: int, policy: ShortTermPolicy) -> list[Ranke
         count = per_family.get(family, 0)
         if count < policy.family_cap:
             per_family[family] = count + 1
-            taken.append(Ranked(tag, cast("TagFamily", family), -negative, posterior, prior, profile.pool[tag].evidence))
+            evidence = profile.pool[tag].evidence
+            taken.append(_ranked((tag, cast("TagFamily", family), -negative, posterior, prior, evidence)))
             if len(taken) == policy.top:
                 break
     return taken

@@ -95,4 +95,4 @@ def _kept(seen: dict[int, int], oldest: int) -> dict[int, int]:
 
 
 def _since(seen: dict[int, int], oldest: int) -> tuple[int, ...]:
-    return tuple(sorted(name for name, value in seen.items() if value >> 16 >= oldest))
+    return tuple(sorted([name for name, value in seen.items() if value >> 16 >= oldest]))

@@ -24,6 +24,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "forget": ("streams.cli.forget", "forget"),
     "redrive": ("streams.cli.redrive", "redrive"),
     "doctor": ("streams.cli.doctor", "doctor"),
+    "simulate": ("streams.simulation.__main__", "main"),
     "bench": ("streams.cli.bench", "bench"),
     "train": ("streams.cli.train", "train_group"),
     "judge": ("streams.cli.judge", "judge"),
