@@ -11,6 +11,13 @@ if #stored >= 20 and string.sub(stored, 1, 4) == 'SRNS' then
   local our_epoch, our_high, our_low = struct.unpack('>I4I4I4', ARGV[1], 9)
   if epoch ~= our_epoch then
     if epoch > our_epoch then return 0 end
+    -- A new owner asks again what its predecessor asked and did not store: what it asks first may be older than what is there.
+    -- Of two owners' slates the one of the later event time is the newer one (version 1 alone: u64 at 20, below 2^53).
+    if #stored >= 28 and #ARGV[1] >= 28 and string.sub(stored, 5, 6) == '\0\1' and string.sub(ARGV[1], 5, 6) == '\0\1' then
+      local then_high, then_low = struct.unpack('>I4I4', stored, 21)
+      local ours_high, ours_low = struct.unpack('>I4I4', ARGV[1], 21)
+      if then_high > ours_high or (then_high == ours_high and then_low > ours_low) then return 0 end
+    end
   elseif high ~= our_high then
     if high > our_high then return 0 end
   elseif low ~= our_low then

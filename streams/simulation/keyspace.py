@@ -15,7 +15,7 @@ from streams.scripts import Argument, Script
 
 _FENCE = struct.Struct(">IQ")
 _MILLIS = struct.Struct(">Q")
-_PUBLISHED_AT, _SOFT_EXPIRY_AT, _SLATE_AGES = 28, 36, 44
+_WATERMARK_AT, _PUBLISHED_AT, _SOFT_EXPIRY_AT, _SLATE_AGES = 20, 28, 36, 44
 _OWNER = struct.Struct(">IQI")
 _FENCE_AT, _OFFSET_AT, _PROFILE_HEADER, _SLATE_HEADER = 8, 12, 24, 20
 
@@ -150,10 +150,19 @@ def publish(keyspace: Keyspace, keys: Sequence[str], args: Sequence[bytes]) -> i
             return 0
         if fence == ours:
             return 1
+        if fence[0] < ours[0] and _is_younger(stored, args[0]):
+            return 0
     is_renewed = _is_stale(stored, args[0])
     keyspace.put(keys[0], args[0])
     keyspace.put(keys[1], args[1] or None)
     return 3 if is_renewed else 2
+
+
+def _is_younger(stored: bytes, ours: bytes) -> bool:
+    """Whether a stored slate of version 1 knows more event time than ours."""
+    if any(len(slate) < _PUBLISHED_AT or slate[:6] != b"SRNS\0\1" for slate in (stored, ours)):
+        return False
+    return bool(_MILLIS.unpack_from(stored, _WATERMARK_AT)[0] > _MILLIS.unpack_from(ours, _WATERMARK_AT)[0])
 
 
 def _is_stale(stored: bytes, ours: bytes) -> bool:

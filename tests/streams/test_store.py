@@ -117,6 +117,17 @@ async def test_publish_goes_by_epoch_then_offset(store: SlateStore, epoch: int, 
     assert shown == (("second", epoch, offset, later) if outcome == "accepted" else ("first", 5, 10, TRACE))
 
 
+@pytest.mark.parametrize(("behind_ms", "outcome"), [(1, "refused"), (0, "accepted"), (-1, "accepted")])
+async def test_publish_of_a_new_owner_that_knows_less_event_time_is_refused(
+    store: SlateStore, behind_ms: int, outcome: str
+) -> None:
+    """An owner that takes over asks again what the one before asked and did not store, the oldest first."""
+    before, after = slate(21, epoch=1), slate(6, epoch=2)
+    await store.publish([Publication(before, None)])
+    after = msgspec.structs.replace(after, watermark_ms=before.watermark_ms - behind_ms)
+    assert await store.publish([Publication(after, None)]) == [outcome]
+
+
 @pytest.mark.parametrize("offset", [2**53 + 1, 2**32, 2**63 - 1])
 async def test_publish_tells_neighbouring_offsets_apart_beyond_what_a_lua_number_can(store: SlateStore, offset: int) -> None:
     outcomes = [await publish(store, slate(at)) for at in (offset - 1, offset, offset - 1, offset)]
