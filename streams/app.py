@@ -18,7 +18,8 @@ from models.catalogue import Catalogue
 from models.entities import Item
 from models.errors import DecodeError
 from streams import topics
-from streams.agents.judging import JudgingWorker, Serve
+from streams.agents.answering import Serve
+from streams.agents.judging import JudgingWorker
 from streams.agents.profiles import ProfilesWorker
 from streams.config import Settings
 from streams.feed import ItemChange, ItemFeed

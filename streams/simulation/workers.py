@@ -19,7 +19,8 @@ from models.entities import Request
 from models.errors import SerenError
 from models.pipeline import Answer
 from streams import topics
-from streams.agents.judging import JudgingWorker, Serve
+from streams.agents.answering import Serve
+from streams.agents.judging import JudgingWorker
 from streams.agents.limits import JudgingLimits, ProfilesLimits
 from streams.agents.profiles import ProfilesWorker
 from streams.knowledge import Knowledge

@@ -19,6 +19,7 @@ from models.entities import Digest, Event, Exclusions, Request, Seen
 from models.errors import EngineDead
 from models.serengpt.engine import ImagineRequest
 from streams import codec, metrics, partition, topics
+from streams.agents import answering, publishing
 from streams.agents import judging as judging_agent
 from streams.agents import profiles as profiles_agent
 from streams.agents.judging import JudgingWorker
@@ -346,7 +347,7 @@ def test_every_count_of_the_workers_has_a_metric() -> None:
     pattern = re.compile(r'counts\["(\w+)"\]')
     for modules, table in (
         ((profiles_agent, partition), metrics.PROFILE_COUNTERS),
-        ((judging_agent,), metrics.JUDGING_COUNTERS),
+        ((judging_agent, answering, publishing), metrics.JUDGING_COUNTERS),
     ):
         counted = {name for module in modules for name in pattern.findall(_source(module))}
         named = {key for *_, keys in table for key in keys.values()}
