@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from streams.cli.options import json_option, print_json
+from streams.cli.train_data import data
 from streams.cli.train_tower import tower
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def train_group() -> None:
 
 
 train_group.add_command(tower)
+train_group.add_command(data)
 
 
 @train_group.command("sft")
