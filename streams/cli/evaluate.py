@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streams.cli.evaluate_compression import compression
 from streams.cli.options import json_option, print_json
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ _CELL = 17  # characters of a mean and its bounds
 @click.group("evaluate")
 def evaluate_group() -> None:
     """Measure the parts on a recorded log."""
+
+
+evaluate_group.add_command(compression)
 
 
 @evaluate_group.command("ranking")
