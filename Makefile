@@ -20,7 +20,7 @@ ARGS ?=
 PYTHON ?= $(firstword $(foreach name,python3.11 python3 python3.12 python3.13,$(shell \
   $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(name))))
 # Files that import torch, atheris, or a tool of the benchmark's peers, at their top can be collected only where that is installed.
-TORCH_FILES = $(shell grep -rlE --include='*.py' '^(import|from) (torch|transformers|vllm|safetensors|atheris|pyarrow)' models streams)
+TORCH_FILES = $(shell grep -rlE --include='*.py' '^(import|from) (torch|transformers|trl|peft|accelerate|datasets|pyarrow|vllm|safetensors|atheris)' models streams)
 PEER_FILES = $(shell grep -rlE --include='*.py' '^(import|from) (quixstreams|bytewax|matplotlib)' streams/bench)
 UNIT := not integration and not train and not otel
 

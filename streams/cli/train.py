@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from streams.cli.options import json_option, print_json
+from streams.cli.train_align import align_command
 from streams.cli.train_data import data
 from streams.cli.train_tower import tower
 
@@ -37,6 +38,7 @@ def train_group() -> None:
 
 train_group.add_command(tower)
 train_group.add_command(data)
+train_group.add_command(align_command)
 
 
 @train_group.command("sft")
