@@ -225,7 +225,8 @@ class Filtered(Struct, frozen=True):
 class Trace(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why a slate is what it is: everything between the request and the places, for `seren why` and the page.
 
-    `trace_id` is that of the distributed trace behind it (W3C: 32 hexadecimal digits), where the events carried one.
+    `trace_id` is that of the distributed trace behind it (W3C: 32 hexadecimal digits), where the events carried one. In a tier
+    below SerenGPT nothing is imagined: then `imagined` holds what was looked for in its place (`models.fallback`).
     """
 
     user_id: str
@@ -239,6 +240,7 @@ class Trace(Struct, frozen=True, kw_only=True, omit_defaults=True):
     filtered: tuple[Filtered, ...]
     kept: tuple[ScoredItem, ...]
     trace_id: str = ""
+    tier: Tier = "serengpt"
 
 
 class SerendipityLabel(Struct, frozen=True, kw_only=True):

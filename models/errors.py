@@ -5,7 +5,8 @@
     │   └── UnknownVersion     a record of ours of a version that this build cannot read
     ├── UnreadableProfile      the stored profile of an event's user cannot be read    -> dead-letter the event
     ├── RequestError           one request could not be answered                       -> dead-letter it, keep its batch
-    │   └── MalformedAnswer    the model's text could not be parsed; carries the text
+    │   ├── MalformedAnswer    the model's text could not be parsed; carries the text
+    │   └── UnsoundAnswer      the model's scores are not finite                -> a lower tier answers, if there is one
     ├── EngineError            SerenGPT's engine
     │   ├── EngineOverloaded   retriable; carries `retry_after_s`
     │   └── EngineDead         fatal: let the process end and be restarted
@@ -80,6 +81,10 @@ class MalformedAnswer(RequestError):
     def __init__(self, message: str, text: str) -> None:
         super().__init__(message)
         self.text = text[:200]
+
+
+class UnsoundAnswer(RequestError):
+    """The model's scores are not finite: its weights or its device are broken, not the request."""
 
 
 class EngineError(SerenError):

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from models.catalogue import Catalogue
 from models.entities import Candidate, Filtered, Item, Request, ScoredItem, Tier, Trace
-from models.errors import EngineError, RequestError, SerenError
+from models.errors import EngineError, RequestError, SerenError, UnsoundAnswer
 from models.evidence import EvidencePolicy, reason
 from models.prerank import Promise, SlatePolicy, prerank, shortlist
 from models.retrieval import RetrievalPolicy, Retriever, distinct, filters, retrieve
@@ -88,7 +88,7 @@ def serve_batch(
     imagine = [ImagineRequest(digest=request.digest, n=policy.imagine_count, seed=seed_of(request)) for request in requests]
     imagined = _ask(engine.imagine, imagine)
     shortlisted = [
-        titles if isinstance(titles, SerenError) else _shortlist(request, titles, retriever, catalogue, policy)
+        titles if isinstance(titles, SerenError) else shortlist_of(request, titles, retriever, catalogue, policy)
         for request, titles in zip(requests, imagined, strict=True)
     ]
     score = [
@@ -97,7 +97,7 @@ def serve_batch(
     ]
     scored = _score(engine, score)
     return [
-        _answer(request, one, scores, catalogue=catalogue, policy=policy, model_id=engine.model_id)
+        _judged(request, one, scores, catalogue=catalogue, policy=policy, model_id=engine.model_id)
         for request, one, scores in zip(requests, shortlisted, scored, strict=True)
     ]
 
@@ -135,10 +135,10 @@ def _score(engine: Engine, asks: Sequence[ScoreRequest | SerenError]) -> list[tu
     return outcomes
 
 
-def _shortlist(
+def shortlist_of(
     request: Request, titles: Sequence[str], retriever: Retriever, catalogue: Catalogue, policy: ServePolicy
 ) -> Shortlisted:
-    """From imagined titles to the candidates that are worth SerenGPT's time."""
+    """From titles to look for to the candidates that are worth a judge's time."""
     imagined = distinct(titles)
     candidates = retrieve(imagined, request.digest, retriever=retriever, policy=policy.retrieval)
     kept, dropped = filters.apply(
@@ -160,7 +160,7 @@ def _shortlist(
     )
 
 
-def _answer(
+def _judged(
     request: Request,
     one: Shortlisted | SerenError,
     scores: tuple[Scored, ...] | SerenError,
@@ -169,7 +169,7 @@ def _answer(
     policy: ServePolicy,
     model_id: str,
 ) -> Answer | SerenError:
-    """What is published for one request."""
+    """What is published for one request that SerenGPT has judged."""
     if isinstance(one, SerenError):
         return one
     if isinstance(scores, SerenError):
@@ -179,7 +179,31 @@ def _answer(
     try:
         aligned = [aligned_score(score) for score in scores]
     except ValueError as error:
-        return RequestError(f"score: {error}")
+        return UnsoundAnswer(f"score: {error}")
+    return answered(request, one, aligned, catalogue=catalogue, policy=policy, tier="serengpt", model_id=model_id)
+
+
+def answered(
+    request: Request,
+    one: Shortlisted,
+    aligned: Sequence[float],
+    *,
+    catalogue: Catalogue,
+    policy: ServePolicy,
+    tier: Tier,
+    model_id: str,
+) -> Answer:
+    """What is published for one request whose candidates were judged.
+
+    Args:
+        request: the question.
+        one: its candidates.
+        aligned: what the judge says of each, in [0, 1].
+        catalogue: as it is now.
+        policy: weights, places, cap, temperature.
+        tier: who the judge is; an answer without an item is of the tier `nothing`, whoever gave it.
+        model_id: which judge.
+    """
     judged = prerank(one.promises, aligned, policy=policy.combine)
     selection = select(
         judged,
@@ -188,8 +212,9 @@ def _answer(
         policy=policy.selection,
     )
     items = _scored_items(selection, request, one.likeness, catalogue, policy.evidence)
-    trace = _trace(request, one, items, (*one.filtered, *selection.filtered))
-    return Answer(items=items, trace=trace, tier="serengpt" if items else "nothing", model_id=model_id)
+    tier = tier if items else "nothing"
+    trace = _trace(request, one, items, (*one.filtered, *selection.filtered), tier)
+    return Answer(items=items, trace=trace, tier=tier, model_id=model_id)
 
 
 def _scored_items(
@@ -213,7 +238,9 @@ def _scored_items(
     )
 
 
-def _trace(request: Request, one: Shortlisted, items: tuple[ScoredItem, ...], filtered: tuple[Filtered, ...]) -> Trace:
+def _trace(
+    request: Request, one: Shortlisted, items: tuple[ScoredItem, ...], filtered: tuple[Filtered, ...], tier: Tier
+) -> Trace:
     return Trace(
         user_id=request.user_id,
         surface=request.surface,
@@ -225,6 +252,7 @@ def _trace(request: Request, one: Shortlisted, items: tuple[ScoredItem, ...], fi
         candidates=one.candidates,
         filtered=filtered,
         kept=items,
+        tier=tier,
     )
 
 

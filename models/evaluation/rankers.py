@@ -5,21 +5,19 @@ Knows nothing about cases' right answers. Each gives one number per item of each
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from models.catalogue import Catalogue
-from models.entities import Digest
+from models.category_rule import affinities, departments_of
 from models.evaluation.ranking import Case
-from models.retrieval.retriever import UNWANTED, Retriever
+from models.retrieval.retriever import Retriever
 from models.retrieval.vectors import cosines
 from models.training.samples import Sample
 
 Scores = list[list[float]]
-
-_LEAF_SHARE = 0.5  # of an item's affinity; the rest is its department's. Both matter: the leaf is new only to the last visits
 
 
 def popularity_counts(samples: Iterable[Sample], *, since_ms: int = 0) -> Counter[str]:
@@ -49,31 +47,14 @@ def by_tower(given: Sequence[Case], retriever: Retriever, *, decay: float) -> Sc
 
 def by_category(given: Sequence[Case], catalogue: Catalogue) -> Scores:
     """The category rule: how much of the user's past is in the item's leaf category and in its department."""
-    departments = {item.leaf: item.category[0] for item in catalogue}
-    scores = []
-    for case in given:
-        leaves = _leaf_weights(case.digest)
-        whole: defaultdict[str, float] = defaultdict(float)
-        for leaf, weight in leaves.items():
-            whole[departments.get(leaf, leaf)] += weight
-        found = [catalogue.at(catalogue.index(item_id)) for item_id in case.items]
-        scores.append([_LEAF_SHARE * leaves[item.leaf] + (1 - _LEAF_SHARE) * whole[item.category[0]] for item in found])
-    return scores
+    departments = departments_of(catalogue)
+    return [
+        affinities(case.digest, [catalogue.at(catalogue.index(item_id)) for item_id in case.items], departments=departments)
+        for case in given
+    ]
 
 
 def by_chance(given: Sequence[Case], *, seed: int) -> Scores:
     """Drawn anew for every item."""
     draw = np.random.default_rng(seed)
     return [[float(value) for value in draw.random(len(case.items))] for case in given]
-
-
-def _leaf_weights(digest: Digest) -> defaultdict[str, float]:
-    """Leaf categories by their share of the history, and by the scores of the profile's category tags."""
-    weights: defaultdict[str, float] = defaultdict(float)
-    for behaviour in digest.history:
-        if behaviour.category is not None and behaviour.type not in UNWANTED:
-            weights[behaviour.category] += 1.0 / len(digest.history)
-    for tag in (*digest.short_term, *digest.long_term):
-        if tag.family == "category":
-            weights[tag.text] += tag.score
-    return weights

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from models.errors import RequestError
+from models.errors import RequestError, UnsoundAnswer
 from models.serengpt.engine import ImagineRequest, Scored, ScoreRequest
 from models.serengpt.prior import Title
 from models.serengpt.prompt import title_ids
@@ -55,13 +55,13 @@ def scored_titles(
         priors: after the prompt of nobody, by title.
 
     Raises:
-        RequestError: a log-probability is not finite, as a broken weight makes it.
+        UnsoundAnswer: a log-probability is not finite, as a broken weight makes it.
     """
     scored = tuple(Scored(logprobs[ids], priors[ids], len(ids) + 1) for ids in titles)
     for place, value in enumerate(scored):
         if not (math.isfinite(value.logprob) and math.isfinite(value.prior_logprob)):
             message = f"titles[{place}]: {request.titles[place][:40]!r} has no finite log-probability"
-            raise RequestError(message)
+            raise UnsoundAnswer(message)
     return scored
 
 
