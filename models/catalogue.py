@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from models.entities import Item
+from models.entities import Item, fingerprint
 
 
 class Catalogue:
@@ -33,6 +33,7 @@ class Catalogue:
         by_id = {item.item_id: item for item in items}
         self._items = [by_id[item_id] for item_id in sorted(by_id)]
         self._rows = {item.item_id: row for row, item in enumerate(self._items)}
+        self._ids_by_fingerprint = {fingerprint(item.item_id): item.item_id for item in self._items}
         self._version = 0
 
     def __len__(self) -> int:
@@ -75,6 +76,11 @@ class Catalogue:
         """
         return self._rows[item_id]
 
+    def named(self, fingerprints: Iterable[int]) -> tuple[str, ...]:
+        """The ids, sorted, of the items whose ids have these fingerprints; those that the catalogue never had are left out."""
+        ids = self._ids_by_fingerprint
+        return tuple(sorted([ids[name] for name in fingerprints if name in ids]))
+
     def upsert(self, item: Item) -> bool:
         """Put in a new item or replace the one of the same id.
 
@@ -85,6 +91,7 @@ class Catalogue:
         if row is None:
             self._items.append(item)  # before its row: whoever reads from another thread finds it there
             self._rows[item.item_id] = len(self._items) - 1
+            self._ids_by_fingerprint[fingerprint(item.item_id)] = item.item_id
         elif self._items[row] == item:
             return False
         else:

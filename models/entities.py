@@ -17,6 +17,7 @@ ItemId = NewType("ItemId", str)
 ID_BYTES = 128
 TEXT_CHARS = 512
 CATEGORY_LEVELS = 16
+REQUEST_VERSION = 2
 
 # Lengths here count characters, which msgspec checks while it decodes; the codec re-checks the bytes of other than ASCII ids.
 Id = Annotated[str, Meta(min_length=1, max_length=ID_BYTES)]
@@ -148,21 +149,43 @@ class Exclusions(Struct, frozen=True, kw_only=True):
     seen_recently: tuple[str, ...] = ()
 
 
-class Request(Struct, frozen=True, kw_only=True):
+class PackedRequest(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """The seam between the profile workers and the judging workers: one question about one user, as plain data.
 
-    `(epoch, offset)` is the fence of the slate that answers it; everything that the answer depends on is in here or in the
-    catalogue and the model, so the same request always has the same answer.
+    `(epoch, offset)` is the fence of the slate that answers it. `profile` is the user's, as its owner writes it
+    (`models.profiles.encode`): packing costs the profile worker next to nothing, and whoever answers reads of it what it needs
+    (`models.profiles.request.unpack`).
+
+    `drift` in [0, 1] is the share of the decayed behaviour that is newer than the last question, which was asked at
+    `last_asked_ms` (-1: never; then all of it is new).
     """
 
-    version: int = 1
+    version: int = REQUEST_VERSION
     user_id: Id
-    surface: str
+    surface: Id
     reason: TriggerReason
     as_of_ms: Millis
     epoch: Annotated[int, Meta(ge=0, lt=2**32)]
     partition: Annotated[int, Meta(ge=0, lt=2**32)]
     offset: Annotated[int, Meta(ge=-1, le=2**63 - 1)]
+    drift: Annotated[float, Meta(ge=0, le=1)]
+    last_asked_ms: Annotated[int, Meta(ge=-1, lt=2**53)]
+    profile: bytes
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """A request as it is answered: everything that the answer depends on beside the catalogue and the model.
+
+    The same request always has the same answer. `epoch` and `offset` are those of its `PackedRequest`.
+    """
+
+    user_id: Id
+    surface: str
+    reason: TriggerReason
+    as_of_ms: Millis
+    epoch: int
+    partition: int
+    offset: int
     digest: Digest
     seen: Seen
     exclusions: Exclusions

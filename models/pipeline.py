@@ -18,10 +18,11 @@ from typing import TypeVar
 from msgspec import Struct
 
 from models.catalogue import Catalogue
-from models.entities import Candidate, Filtered, Item, Request, ScoredItem, Tier, Trace
-from models.errors import EngineError, RequestError, SerenError, UnsoundAnswer
+from models.entities import Candidate, Filtered, Item, PackedRequest, Request, ScoredItem, Tier, Trace
+from models.errors import DecodeError, EngineError, RequestError, SerenError, UnknownVersion, UnsoundAnswer
 from models.evidence import EvidencePolicy, reason
 from models.prerank import Promise, SlatePolicy, prerank, shortlist
+from models.profiles import ProfilePolicy, unpack
 from models.retrieval import RetrievalPolicy, Retriever, distinct, filters, retrieve
 from models.retrieval.filters import FilterPolicy
 from models.selection import Selection, SelectionPolicy, select
@@ -100,6 +101,36 @@ def serve_batch(
         _judged(request, one, scores, catalogue=catalogue, policy=policy, model_id=engine.model_id)
         for request, one, scores in zip(requests, shortlisted, scored, strict=True)
     ]
+
+
+def serve_packed(
+    packed: Sequence[PackedRequest],
+    *,
+    engine: Engine,
+    retriever: Retriever,
+    catalogue: Catalogue,
+    policy: ServePolicy,
+    profile: ProfilePolicy,
+) -> list[Answer | SerenError]:
+    """`serve_batch` of requests as they come on their topic; `profile` is the policy of the workers that sent them.
+
+    Raises:
+        EngineError: see `serve_batch`.
+        UnknownVersion: a newer release wrote one of the profiles; nothing was answered.
+    """
+    read = [_unpacked(one, catalogue, profile) for one in packed]
+    requests = [one for one in read if isinstance(one, Request)]
+    answers = iter(serve_batch(requests, engine=engine, retriever=retriever, catalogue=catalogue, policy=policy))
+    return [one if isinstance(one, SerenError) else next(answers) for one in read]
+
+
+def _unpacked(packed: PackedRequest, catalogue: Catalogue, policy: ProfilePolicy) -> Request | DecodeError:
+    try:
+        return unpack(packed, catalogue, policy)
+    except UnknownVersion:
+        raise
+    except DecodeError as error:
+        return error
 
 
 def seed_of(request: Request) -> int:

@@ -51,6 +51,13 @@ def due_ms(profile: Profile, policy: TriggerPolicy) -> int | None:
     return due
 
 
+def drift(profile: Profile) -> float:
+    """The share of the decayed behaviour that is newer than the last question, in [0, 1]; 1 where nothing was asked."""
+    if profile.asked_ms < 0:
+        return 1.0
+    return max(0.0, 1.0 - profile.asked_mass / profile.mass) if profile.mass > 0.0 else 0.0
+
+
 def fire(profile: Profile, as_of_ms: int) -> TriggerReason:
     """Ends the pending trigger at its due time and remembers what had been known by then.
 
@@ -75,6 +82,6 @@ def _reason(profile: Profile, event: Event, policy: TriggerPolicy) -> TriggerRea
     if event.type == "visit":
         fresh = profile.asked_ms >= 0 and event.ts_ms - profile.asked_ms < policy.slate_age_s * 1000
         return None if fresh else "visit"
-    if profile.asked_ms >= 0 and profile.mass > 0.0 and 1.0 - profile.asked_mass / profile.mass >= policy.drift_ratio:
+    if profile.asked_ms >= 0 and profile.mass > 0.0 and drift(profile) >= policy.drift_ratio:
         return "drift"
     return None

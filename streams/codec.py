@@ -1,4 +1,6 @@
-"""Bytes to entities and back: the only place that knows the wire format (JSON, UTF-8) and its bounds.
+"""Bytes to entities and back: the only place that knows the wire formats and their bounds.
+
+Everything is JSON in UTF-8, but for requests: these are MessagePack.
 
 Decoding is total: any bytes give an entity or a `DecodeError` that names the field, the value's trouble and the bound. Unknown
 fields are dropped. Nothing is allocated beyond the message itself, whose size is checked first.
@@ -6,6 +8,7 @@ fields are dropped. Nothing is allocated beyond the message itself, whose size i
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,19 +17,19 @@ import msgspec
 from models.entities import (
     ID_BYTES,
     ITEM_EVENTS,
+    REQUEST_VERSION,
     Event,
     Item,
-    Request,
+    PackedRequest,
     SerendipityLabel,
     UserAttributes,
 )
 from models.errors import DecodeError, UnknownVersion, brief
 
 MESSAGE_BYTES = 65_536
-# Our own records carry a digest: 24 lines of history, ids and tags, texts from outside that JSON may write with six bytes a
-# character. The longest possible request has some 215,000 bytes.
+# Labels carry a digest: 24 lines of history, ids and tags, texts from outside that JSON may write with six bytes a
+# character. The longest possible one has some 215,000 bytes.
 INTERNAL_BYTES = 262_144
-REQUEST_VERSION = 1
 _DAY_MS = 86_400_000
 _EVENT_IDS = ("user_id", "event_id", "item_id", "surface", "slate_id")
 
@@ -34,9 +37,11 @@ _T = TypeVar("_T")
 _event_decoder = msgspec.json.Decoder(Event)
 _item_decoder = msgspec.json.Decoder(Item)
 _attributes_decoder = msgspec.json.Decoder(UserAttributes)
-_request_decoder = msgspec.json.Decoder(Request)
+_request_decoder = msgspec.msgpack.Decoder(PackedRequest)
+_request_encoder = msgspec.msgpack.Encoder()
 _label_decoder = msgspec.json.Decoder(SerendipityLabel)
 _encoder = msgspec.json.Encoder()
+_PLACE = re.compile(r"\$\[(\d{1,3})\]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,13 +124,30 @@ def decode_key(key: bytes | None, what: str) -> str:
         raise DecodeError(message) from error
 
 
-def decode_request(value: bytes) -> Request:
-    """One request of a profile worker. Raises `DecodeError`, `UnknownVersion`."""
-    request = _decode(_request_decoder, value, "request", max_bytes=INTERNAL_BYTES)
+def encode_request(request: PackedRequest) -> bytes:
+    """A request as it lies on its topic: MessagePack, the fields in their order."""
+    return _request_encoder.encode(request)
+
+
+def decode_request(value: bytes) -> PackedRequest:
+    """One request of a profile worker; its profile is not looked at yet. Raises `DecodeError`, `UnknownVersion`."""
+    try:
+        request = _decode(_request_decoder, value, "request")
+    except DecodeError as error:
+        raise DecodeError(_PLACE.sub(_named_place, str(error))) from error
     if request.version != REQUEST_VERSION:
         message = f"request: version {request.version} is not {REQUEST_VERSION}"
         raise UnknownVersion(message)
+    _check_id("request", "user_id", request.user_id)
+    _check_id("request", "surface", request.surface)
     return request
+
+
+def _named_place(place: re.Match[str]) -> str:
+    """A field of a request by its name, where the decoder tells its number."""
+    number = int(place[1])
+    names = PackedRequest.__struct_fields__
+    return f"$.{names[number]}" if number < len(names) else place[0]
 
 
 def decode_label(value: bytes) -> SerendipityLabel:
@@ -143,7 +165,9 @@ def encode(entity: Any) -> bytes:
     return _encoder.encode(entity)
 
 
-def _decode(decoder: msgspec.json.Decoder[_T], value: bytes, what: str, *, max_bytes: int = MESSAGE_BYTES) -> _T:
+def _decode(
+    decoder: msgspec.json.Decoder[_T] | msgspec.msgpack.Decoder[_T], value: bytes, what: str, *, max_bytes: int = MESSAGE_BYTES
+) -> _T:
     if len(value) > max_bytes:
         message = f"{what}: {len(value)} bytes are over the bound of {max_bytes}"
         raise DecodeError(message)

@@ -16,7 +16,6 @@ class Knowledge:
         self.catalogue = Catalogue(items)
         self.features: dict[str, ItemFeatures] = {}
         self.query_tags = QueryTags()
-        self.name_by_fingerprint: dict[int, str] = {}
         self._max_tag_bytes = max_tag_bytes
         for item in self.catalogue.items:
             self._index(item)
@@ -33,4 +32,3 @@ class Knowledge:
         known = item_features(item, max_tag_bytes=self._max_tag_bytes)
         self.features[item.item_id] = known
         self.query_tags.learn(known)
-        self.name_by_fingerprint[known.name] = item.item_id

@@ -29,8 +29,7 @@ from models.entities import (
     AttributesForgotten,
     Digest,
     Event,
-    Exclusions,
-    Request,
+    PackedRequest,
     SerendipityLabel,
     fingerprint,
 )
@@ -44,8 +43,7 @@ from models.profiles import (
     update_attributes,
 )
 from models.profiles.policy import day_of
-from models.profiles.possessions import rejected
-from models.profiles.window import days_before, seen
+from models.profiles.window import days_before
 from models.serendipity import Flags
 from models.trigger import TriggerPolicy
 from streams import codec, topics
@@ -293,7 +291,8 @@ class Partition:
         """The digest from before the day, for its first label; None for the others, and where it is not in memory."""
         if not resident.before or day_of(resident.before_ms) != day:
             return None
-        found = self._digest(decode(resident.before), resident.before_ms)
+        rules, catalogue = self._rules.profile, self._knowledge.catalogue
+        found = digest(decode(resident.before), catalogue.get, resident.before_ms, rules)
         resident.before = b""
         return found
 
@@ -330,8 +329,9 @@ class Partition:
 
     def _fire(self, user_id: str, resident: Resident, due_ms: int, *, caused_ms: int) -> None:
         profile = resident.change()
+        drift, last_asked_ms = trigger.drift(profile), profile.asked_ms
         reason = trigger.fire(profile, due_ms)
-        request = Request(
+        request = PackedRequest(
             user_id=user_id,
             surface=self._rules.surface,
             reason=reason,
@@ -339,31 +339,15 @@ class Partition:
             epoch=self.epoch,
             partition=self.number,
             offset=profile.offset,
-            digest=self._digest(profile, due_ms),
-            seen=seen(profile, self._rules.profile.window),
-            exclusions=self._exclusions(profile, due_ms),
+            drift=drift,
+            last_asked_ms=last_asked_ms,
+            profile=resident.pack(),
         )
         self.counts["requests_superseded"] += user_id in self.requests  # the newest wins, before it is sent as well as after
-        self.requests[user_id] = Fired(codec.encode(request), caused_ms, resident.context)
+        self.requests[user_id] = Fired(codec.encode_request(request), caused_ms, resident.context)
         resident.context = b""
         self.dirty.add(user_id)
         self.counts[f"requests_{reason}"] += 1
-
-    def _digest(self, profile: Profile, as_of_ms: int) -> Digest:
-        return digest(profile, self._knowledge.catalogue.get, as_of_ms, self._rules.profile)
-
-    def _exclusions(self, profile: Profile, as_of_ms: int) -> Exclusions:
-        day = day_of(as_of_ms)
-        return Exclusions(
-            owned=self._named(profile.owned),
-            in_cart=self._named(profile.in_cart),
-            rejected=self._named(rejected(profile, day, self._rules.profile.possessions)),
-            seen_recently=tuple(dict.fromkeys([deed.text for deed in profile.deeds if deed.type != "search"])),
-        )
-
-    def _named(self, fingerprints: Iterable[int]) -> tuple[str, ...]:
-        names = self._knowledge.name_by_fingerprint
-        return tuple(sorted([names[name] for name in fingerprints if name in names]))
 
     # ------------------------------------------------------------------ attributes
 

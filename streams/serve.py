@@ -9,10 +9,11 @@ from functools import partial
 import faust
 
 from models.catalogue import Catalogue
-from models.entities import Request
+from models.entities import PackedRequest
 from models.errors import SerenError
-from models.pipeline import Answer, ServePolicy, serve_batch
+from models.pipeline import Answer, ServePolicy, serve_packed
 from models.pretrained import tower_folder
+from models.profiles import ProfilePolicy
 from models.retrieval import Retriever
 from streams.engines import load_engine
 from streams.model_calls import MeasuredEngine, ModelCalls
@@ -24,8 +25,15 @@ _GARBAGE = (100_000, 20, 20)
 
 
 def load_judge(
-    catalogue: Catalogue, *, engine: str, model: str, threads: int, policy: ServePolicy, calls: ModelCalls | None = None
-) -> Callable[[Sequence[Request]], list[Answer | SerenError]]:
+    catalogue: Catalogue,
+    *,
+    engine: str,
+    model: str,
+    threads: int,
+    policy: ServePolicy,
+    profile: ProfilePolicy,
+    calls: ModelCalls | None = None,
+) -> Callable[[Sequence[PackedRequest]], list[Answer | SerenError]]:
     """The judging walk with everything that it needs, loaded and warm.
 
     Args:
@@ -34,6 +42,7 @@ def load_judge(
         model: a checkpoint folder; empty for the one in the package.
         threads: of the engine.
         policy: counts, weights and thresholds.
+        profile: the policy by which the profiles in the requests were made.
         calls: notes the calls of the model.
 
     Raises:
@@ -42,7 +51,7 @@ def load_judge(
     """
     measured = MeasuredEngine(load_engine(engine, model, threads=threads), calls or ModelCalls())
     retriever = Retriever.build(catalogue, tower_folder())
-    return partial(serve_batch, engine=measured, retriever=retriever, catalogue=catalogue, policy=policy)
+    return partial(serve_packed, engine=measured, retriever=retriever, catalogue=catalogue, policy=policy, profile=profile)
 
 
 def run(app: ChunkApp, *, log_level: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from models.profiles.digest import digest
 from models.profiles.features import ItemFeatures, QueryTags, item_features
 from models.profiles.policy import PROFILE_BYTES, ProfilePolicy
+from models.profiles.request import unpack
 from models.profiles.state import Profile, decode, encode
 from models.profiles.static import update_attributes
 from models.profiles.update import update
@@ -23,6 +24,7 @@ __all__ = [
     "digest",
     "encode",
     "item_features",
+    "unpack",
     "update",
     "update_attributes",
 ]

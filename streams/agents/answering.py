@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from models.entities import Request
+from models.entities import PackedRequest
 from models.errors import SerenError, Verdict, verdict
 from models.pipeline import Answer
 from streams.agents.limits import JudgingLimits
@@ -17,8 +17,8 @@ from streams.agents.outages import Outages
 
 logger = logging.getLogger(__name__)
 
-Serve = Callable[[Sequence[Request]], list[Answer | SerenError]]
-Run = Callable[[Serve, Sequence[Request]], Awaitable[list[Answer | SerenError]]]
+Serve = Callable[[Sequence[PackedRequest]], list[Answer | SerenError]]
+Run = Callable[[Serve, Sequence[PackedRequest]], Awaitable[list[Answer | SerenError]]]
 
 
 class Answering:
@@ -38,7 +38,7 @@ class Answering:
         self._run = run
         self._failures = 0  # requests in a row that used up their tries
 
-    async def answers(self, requests: Sequence[Request]) -> list[Answer | Exception]:
+    async def answers(self, requests: Sequence[PackedRequest]) -> list[Answer | Exception]:
         """One outcome per request. When a batch fails as a whole, each request is tried alone: so that one costs no other.
 
         Raises:
@@ -54,7 +54,7 @@ class Answering:
         self._failures = 0
         return answers
 
-    async def _answer_alone(self, request: Request) -> Answer | Exception:
+    async def _answer_alone(self, request: PackedRequest) -> Answer | Exception:
         """The request's answer, or the error of its last try."""
         tries = 0
         while True:
@@ -74,7 +74,7 @@ class Answering:
                 return answer
             await asyncio.sleep(self._limits.attempt_s)
 
-    async def _answer(self, requests: Sequence[Request]) -> list[Answer | SerenError]:
+    async def _answer(self, requests: Sequence[PackedRequest]) -> list[Answer | SerenError]:
         async def once() -> list[Answer | SerenError]:
             answers = await self._run(self._serve, requests)
             for answer in answers:

@@ -268,7 +268,7 @@ class JudgingWorker:
             type(error).__name__,
             reason_of(error),
             waiting.request.user_id.encode(),
-            codec.encode(waiting.request),
+            codec.encode_request(waiting.request),
             waiting.context,
             waiting.attempt,
         )

@@ -9,7 +9,7 @@ import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 
-from models.entities import Request, Slate
+from models.entities import PackedRequest, Slate
 from models.errors import RequestError
 from streams.agents.outages import Outages
 from streams.marks import Forgotten
@@ -68,7 +68,7 @@ class Publisher:
             await self._outages.retrying(self._taking_away(user_id, forgotten), what="forget a user's slate")
             self._counts["users_forgotten"] += 1
 
-    def is_forgotten(self, one: Request | Slate) -> bool:
+    def is_forgotten(self, one: PackedRequest | Slate) -> bool:
         """Whether its user was forgotten since."""
         fence = self._forgotten.get((one.user_id, one.surface))
         return fence is not None and (one.epoch, one.offset) <= fence

@@ -10,13 +10,13 @@ from collections.abc import Callable, Collection, Iterable
 from itertools import islice
 from typing import NamedTuple
 
-from models.entities import Request
+from models.entities import PackedRequest
 
 
 class Waiting(NamedTuple):
     """A request that waits, with where it came from and when the event behind it reached the broker (-1: unknown)."""
 
-    request: Request
+    request: PackedRequest
     partition: int
     offset: int
     caused_ms: int
@@ -88,5 +88,5 @@ def _key(waiting: Waiting) -> tuple[str, str]:
     return waiting.request.user_id, waiting.request.surface
 
 
-def _fence(request: Request) -> tuple[int, int]:
+def _fence(request: PackedRequest) -> tuple[int, int]:
     return request.epoch, request.offset

@@ -12,6 +12,7 @@ from models.entities import Request
 from models.errors import CheckpointError, SerenError
 from models.pipeline import ServePolicy, serve_batch
 from models.pretrained import serengpt_folder, tower_folder
+from models.profiles import unpack
 from models.retrieval import Retriever
 from models.serengpt.embedded import load_engine
 from models.serengpt.engine import Engine, ImagineRequest, Scored, ScoreRequest
@@ -94,7 +95,9 @@ def _requests(work: Workload, count: int) -> list[Request]:
     asyncio.run(through_engine(work, states))
     users = sorted(states.requests)
     step = max(1, len(users) // count)
-    return [codec.decode_request(states.requests[user]) for user in users[::step][:count]]
+    asked = [codec.decode_request(states.requests[user]) for user in users[::step][:count]]
+    catalogue = Catalogue(work.items)
+    return [unpack(one, catalogue, work.rules.profile) for one in asked]
 
 
 def _timed(call: Callable[[], _T]) -> tuple[float, _T]:

@@ -15,12 +15,13 @@ from typing import NamedTuple
 
 from faust.types import TP
 
-from models.entities import Request
+from models.entities import PackedRequest
 from models.errors import SerenError
 from models.profiles import decode
 from streams import codec, topics
 from streams.chaos.feeder import Delivered
 from streams.simulation.broker import Record
+from streams.simulation.model import without_attributes
 from streams.simulation.oracle import Truth
 from streams.slates.packed import decode_slate
 from streams.state import claims_only, decode_profile_state
@@ -264,9 +265,9 @@ def _timers(evidence: Evidence) -> Iterator[str]:
 # ---------------------------------------------------------------------- requests and slates
 
 
-def _requests(evidence: Evidence) -> dict[str, tuple[Request, TP, int]]:
+def _requests(evidence: Evidence) -> dict[str, tuple[PackedRequest, TP, int]]:
     """Each user's newest request by fence, with its place."""
-    newest: dict[str, tuple[Request, TP, int]] = {}
+    newest: dict[str, tuple[PackedRequest, TP, int]] = {}
     for number in range(evidence.partitions):
         tp = TP(topics.REQUESTS, number)
         for record in evidence.logs.get(tp, ()):
@@ -280,7 +281,9 @@ def _requests(evidence: Evidence) -> dict[str, tuple[Request, TP, int]]:
     return newest
 
 
-def _slates(evidence: Evidence, requests: Mapping[str, tuple[Request, TP, int]], letters: Iterable[Letter]) -> Iterator[str]:
+def _slates(
+    evidence: Evidence, requests: Mapping[str, tuple[PackedRequest, TP, int]], letters: Iterable[Letter]
+) -> Iterator[str]:
     refused = {letter[:3] for letter in letters}
     for user_id, (request, tp, offset) in sorted(requests.items()):
         if (tp.topic, tp.partition, offset) in refused:
@@ -295,7 +298,7 @@ def _slates(evidence: Evidence, requests: Mapping[str, tuple[Request, TP, int]],
             yield f"user {user_id}: the slate is of {found}, the newest request of {wanted}"
 
 
-def _asked(requests: Mapping[str, tuple[Request, TP, int]], truth: Truth) -> Iterator[str]:
+def _asked(requests: Mapping[str, tuple[PackedRequest, TP, int]], truth: Truth) -> Iterator[str]:
     """The newest question about each user is the oracle's, whoever asked it."""
     for user_id, expected in sorted(truth.newest.items()):
         found = requests.get(user_id)
@@ -307,5 +310,5 @@ def _asked(requests: Mapping[str, tuple[Request, TP, int]], truth: Truth) -> Ite
         yield f"user {user_id}: asked for nothing"
 
 
-def _content(request: Request) -> tuple[object, ...]:
-    return request.reason, request.as_of_ms, request.partition, request.offset, request.seen, request.exclusions
+def _content(request: PackedRequest) -> tuple[object, ...]:
+    return request.reason, request.as_of_ms, request.partition, request.offset, without_attributes(request.profile)

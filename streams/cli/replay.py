@@ -204,6 +204,7 @@ def _serve(source: Log, settings: Settings, requests: Mapping[str, bytes], limit
         model=settings.serengpt.model,
         threads=settings.serengpt.threads,
         policy=settings.serve,
+        profile=settings.rules.profile,
     )
     users = sorted(requests)[:limit]
     started_s = time.monotonic()

@@ -50,6 +50,7 @@ def judging(config: Path | None, log_level: str) -> None:
         model=model.model,
         threads=model.threads,
         policy=settings.serve,
+        profile=settings.rules.profile,
         calls=calls,
     )
     _say_ready(log_level)

@@ -6,7 +6,7 @@ import lzma
 
 from backports import zstd
 
-from models.entities import Behaviour, Digest, Event, Exclusions, Item, Request, Seen, SerendipityLabel, Tag, UserAttributes
+from models.entities import Behaviour, Digest, Event, Item, PackedRequest, SerendipityLabel, Tag, UserAttributes
 from models.profiles import ItemFeatures, Profile, ProfilePolicy, encode, update
 from streams import codec
 from streams.slates.packed import encode_slate
@@ -68,18 +68,6 @@ _DIGEST = Digest(
     short_term=(Tag("red", "attribute", 0.25, (3, 4)),),
     history=(Behaviour("click", "a mug", 5, 5, "i", "mugs"),),
 )
-_REQUEST = Request(
-    user_id="u",
-    surface="home",
-    reason="visit",
-    as_of_ms=7,
-    epoch=1,
-    partition=2,
-    offset=5,
-    digest=_DIGEST,
-    seen=Seen(categories=(1, 2), visit_days=3),
-    exclusions=Exclusions(owned=("i",), seen_recently=("i", "j")),
-)
 _LABEL = SerendipityLabel(
     event_id="e",
     user_id="u",
@@ -116,6 +104,21 @@ def _profile() -> Profile:
     return profile
 
 
+def _request(profile: Profile) -> PackedRequest:
+    return PackedRequest(
+        user_id="u",
+        surface="home",
+        reason="visit",
+        as_of_ms=7,
+        epoch=1,
+        partition=2,
+        offset=5,
+        drift=0.5,
+        last_asked_ms=3,
+        profile=encode(profile),
+    )
+
+
 _PAIR = (
     b'{"id":"a","user":{"static":{"age":"35-44","children":2},"history":[{"title":"Alien (1979)","category":"Horror|Sci-Fi",'
     b'"rating":4.5,"ts_ms":1291191960000},{"title":"Tea","category":"Food > Tea"}],"queries":["space films"]},'
@@ -131,7 +134,7 @@ def samples() -> dict[str, list[bytes]]:
         "event": [codec.encode(event) for event in _EVENTS],
         "item": [codec.encode(_ITEM)],
         "attributes": [codec.encode(UserAttributes(user_id="u", attributes={"age": "35-44", "city": None}))],
-        "request": [codec.encode(_REQUEST)],
+        "request": [codec.encode_request(_request(profile)) for profile in profiles],
         "label": [codec.encode(_LABEL)],
         "slate": SLATES,
         "slate-sealed": [slate[:-4] for slate in SLATES],

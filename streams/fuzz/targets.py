@@ -20,11 +20,12 @@ from typing import Any
 import msgspec
 from backports import zstd
 
+from models.catalogue import Catalogue
 from models.combine import CombinePolicy
 from models.errors import DecodeError, SerenError
 from models.judging.policy import JudgePolicy
 from models.pretrained import serengpt_folder
-from models.profiles import decode, encode
+from models.profiles import ProfilePolicy, decode, encode, unpack
 from models.serengpt.prompt import TITLE_TOKENS
 from models.serengpt.tokens import SPECIAL_TOKENS, TitleTokenizer
 from streams import codec
@@ -77,6 +78,14 @@ def _wire(read: Callable[[bytes], Any]) -> Target:
         return ACCEPTED
 
     return target
+
+
+def _request(data: bytes) -> str:
+    """As a judging worker reads it: the record, then the profile in it."""
+    packed = codec.decode_request(data)
+    _hold(codec.decode_request(codec.encode_request(packed)) == packed, "what was written reads as something else")
+    unpack(packed, Catalogue([]), ProfilePolicy())
+    return ACCEPTED
 
 
 def _slate(data: bytes) -> str:
@@ -240,7 +249,7 @@ TARGETS: dict[str, Target] = {
     "event": _wire(codec.decode_event),
     "item": _wire(codec.decode_item),
     "attributes": _wire(codec.decode_attributes),
-    "request": _wire(codec.decode_request),
+    "request": _request,
     "label": _wire(codec.decode_label),
     "slate": _slate,
     "slate-sealed": _sealed_slate,

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from models.entities import Request, Slate
+from models.entities import PackedRequest, Slate
 from models.errors import SerenError
 from models.pipeline import Answer
 from streams import codec
@@ -30,7 +30,7 @@ class Served:
 
 def serve_all(
     requests: Sequence[bytes],
-    judge: Callable[[Sequence[Request]], list[Answer | SerenError]],
+    judge: Callable[[Sequence[PackedRequest]], list[Answer | SerenError]],
     *,
     batch: int,
     advance: Callable[[int], None],
@@ -60,7 +60,7 @@ def serve_all(
     return Served(requests=len(requests), slates=slates, items=items, failed=dict(failed), slates_sha256=whole.hexdigest())
 
 
-def undated_slate(request: Request, answer: Answer) -> Slate:
+def undated_slate(request: PackedRequest, answer: Answer) -> Slate:
     """The slate of an answer, with 0 for epoch, publication and soft expiry."""
     return Slate(
         user_id=request.user_id,

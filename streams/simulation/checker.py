@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from faust.types import TP
 
-from models.entities import Request
+from models.entities import PackedRequest
 from models.errors import SerenError
 from models.profiles import decode
 from streams import codec, topics
@@ -105,7 +105,7 @@ def _difference(found: bytes, expected: bytes) -> str:
 
 
 def _check_slates(keyspace: Keyspace, records: Iterable[Record], truth: Truth, *, live: bool) -> Iterable[str]:
-    newest: dict[str, Request] = {}
+    newest: dict[str, PackedRequest] = {}
     for record in records:
         try:
             request = codec.decode_request(record.value or b"")
@@ -125,7 +125,7 @@ def _check_slates(keyspace: Keyspace, records: Iterable[Record], truth: Truth, *
             yield f"request of {user_id}: there is none"
 
 
-def _check_slate(user_id: str, slate: ReadSlate | None, request: Request, *, fenced: bool) -> Iterable[str]:
+def _check_slate(user_id: str, slate: ReadSlate | None, request: PackedRequest, *, fenced: bool) -> Iterable[str]:
     [expected] = answer([request])
     if isinstance(expected, SerenError):
         return

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from faust.types import TP
 
-from models.entities import Request
+from models.entities import PackedRequest
 from models.profiles import Profile, decode, encode
 from streams import codec, topics
 from streams.knowledge import Knowledge
@@ -34,7 +34,7 @@ class Truth(NamedTuple):
     """The end, as it must be."""
 
     profiles: dict[str, bytes]
-    newest: dict[str, Request]  # each user's last question
+    newest: dict[str, PackedRequest]  # each user's last question
     labels: set[str]
     buried: set[Buried]
     labelled: dict[str, str]  # event id of a label -> user

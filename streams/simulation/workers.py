@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 from faust.types import TP
 from redis.asyncio import Redis
 
-from models.entities import Request
+from models.entities import PackedRequest
 from models.errors import SerenError
 from models.pipeline import Answer
 from streams import topics
@@ -270,7 +270,7 @@ def start_judging(
     group = machinery.judging_group
     consumer = Consumer(machinery.broker, group, machinery.loop, machinery.chance)
 
-    async def run(serve: Serve, requests: Sequence[Request]) -> list[Answer | SerenError]:
+    async def run(serve: Serve, requests: Sequence[PackedRequest]) -> list[Answer | SerenError]:
         await asyncio.sleep(machinery.chance.dice.uniform(0.001, answer_s))
         return serve(requests)
 

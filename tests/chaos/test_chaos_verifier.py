@@ -67,7 +67,7 @@ def end(small_log: RecordedLog) -> End:
         logs[tp].append(_record(tp, len(logs[tp]), b"", codec.encode(_label(event_id))))
     for user_id, request in expected.newest.items():
         tp = TP(topics.REQUESTS, partition_of(user_id.encode(), range(PARTITIONS)))
-        logs[tp].append(_record(tp, len(logs[tp]), user_id.encode(), codec.encode(request)))
+        logs[tp].append(_record(tp, len(logs[tp]), user_id.encode(), codec.encode_request(request)))
         places[tp] = len(logs[tp])
     evidence = Evidence(
         logs=dict(logs),
@@ -294,5 +294,5 @@ def test_slate_of_an_older_request_is_found(end: End) -> None:
 def test_request_that_nobody_sent_is_found(end: End) -> None:
     user, request = min(end.truth.newest.items())
     tp = TP(topics.REQUESTS, partition_of(user.encode(), range(PARTITIONS)))
-    log = [one for one in end.evidence.logs[tp] if one.value != codec.encode(request)]
+    log = [one for one in end.evidence.logs[tp] if one.value != codec.encode_request(request)]
     assert "the newest requests are the oracle's" in end.failed(logs={**end.evidence.logs, tp: log})

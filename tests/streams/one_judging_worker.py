@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import redis.asyncio
 from faust.types import TP
 
-from models.entities import Digest, Exclusions, Request, ScoredItem, Seen, Trace
+from models.entities import Digest, PackedRequest, ScoredItem, Trace
 from models.errors import SerenError, StoreUnavailable
 from models.pipeline import Answer
+from models.profiles import Profile, encode
 from streams import codec, topics
 from streams.agents.judging import JudgingWorker
 from streams.agents.limits import JudgingLimits
@@ -61,19 +62,19 @@ class Judge:
     def __init__(self) -> None:
         self.batches: list[list[tuple[str, int]]] = []
         self.raises: list[Exception] = []
-        self.refuses: dict[str, SerenError] = {}
+        self.instead: dict[str, Answer | SerenError] = {}  # what these users get instead
         self.bombs: set[str] = set()  # users whose requests end the whole call
         self.open = threading.Event()
         self.open.set()
 
-    def __call__(self, requests: Sequence[Request]) -> list[Answer | SerenError]:
+    def __call__(self, requests: Sequence[PackedRequest]) -> list[Answer | SerenError]:
         self.batches.append([(request.user_id, request.offset) for request in requests])
         assert self.open.wait(10)
         if self.raises:
             raise self.raises.pop(0)
         if self.bombs & {request.user_id for request in requests}:
             raise ZeroDivisionError("a bug")
-        return [self.refuses.get(request.user_id) or answer(request) for request in requests]
+        return [self.instead.get(request.user_id) or answer(request) for request in requests]
 
 
 class House:
@@ -130,8 +131,8 @@ async def until(reached: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-def request(user: str, offset: int, epoch: int = 1) -> Request:
-    return Request(
+def request(user: str, offset: int, epoch: int = 1) -> PackedRequest:
+    return PackedRequest(
         user_id=user,
         surface="home",
         reason="visit",
@@ -139,13 +140,13 @@ def request(user: str, offset: int, epoch: int = 1) -> Request:
         epoch=epoch,
         partition=0,
         offset=offset,
-        digest=Digest(),
-        seen=Seen(),
-        exclusions=Exclusions(),
+        drift=1.0,
+        last_asked_ms=-1,
+        profile=encode(Profile()),
     )
 
 
-def answer(asked: Request) -> Answer:
+def answer(asked: PackedRequest) -> Answer:
     item = ScoredItem(
         item_id=f"for {asked.user_id} at {asked.offset}",
         serendipity=0.5,
@@ -161,7 +162,7 @@ def answer(asked: Request) -> Answer:
         reason="visit",
         as_of_ms=asked.as_of_ms,
         offset=asked.offset,
-        digest=asked.digest,
+        digest=Digest(),
         imagined=(),
         candidates=(),
         filtered=(),
@@ -170,10 +171,10 @@ def answer(asked: Request) -> Answer:
     return Answer(items=(item,), trace=trace, tier="serengpt", model_id="m")
 
 
-def chunk(*asked: Request | bytes, first: int = 0, number: int = 0, headers: Any = ()) -> Chunk:
+def chunk(*asked: PackedRequest | bytes, first: int = 0, number: int = 0, headers: Any = ()) -> Chunk:
     """The requests at consecutive offsets; bytes stand for what is no request."""
     records = [
-        Record(number, first + place, b"k", one if isinstance(one, bytes) else codec.encode(one), headers)
+        Record(number, first + place, b"k", one if isinstance(one, bytes) else codec.encode_request(one), headers)
         for place, one in enumerate(asked)
     ]
     return Chunk(topics.REQUESTS, number, records, first + len(asked))  # type: ignore[arg-type]

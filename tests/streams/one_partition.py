@@ -10,7 +10,7 @@ import msgspec
 from hypothesis import settings
 
 from models.entities import Event, Item, Request, SerendipityLabel
-from models.profiles import Profile, ProfilePolicy, decode, encode
+from models.profiles import Profile, ProfilePolicy, decode, encode, unpack
 from models.profiles.policy import LongTermPolicy, WindowPolicy
 from streams import codec, topics
 from streams.knowledge import Knowledge
@@ -82,7 +82,12 @@ class Requests(dict[str, Fired]):
 
     def __setitem__(self, user_id: str, fired: Fired) -> None:
         super().__setitem__(user_id, fired)
-        self.all.append(codec.decode_request(fired.request))
+        self.all.append(read(fired))
+
+
+def read(fired: Fired) -> Request:
+    """A request as a judging worker reads it."""
+    return unpack(codec.decode_request(fired.request), KNOWN.catalogue, RULES.profile)
 
 
 def fired(by: Partition) -> list[Request]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from models.entities import Event, Request
+from models.entities import Event, PackedRequest
 from models.profiles import Profile, encode
 from streams import codec, topics
 from streams.knowledge import Knowledge
@@ -41,10 +41,10 @@ def watermark(offset: int, at_s: float, *, clock_s: float) -> Record:
     return Record(offset, START_MS + round(clock_s * 1000), b"", None, [header])
 
 
-def run(records: Sequence[Record], *, batch: int = 1_000) -> tuple[list[Request], dict[str, bytes], Partition]:
+def run(records: Sequence[Record], *, batch: int = 1_000) -> tuple[list[PackedRequest], dict[str, bytes], Partition]:
     """Every request that was fired, in order, and the profiles at the end."""
     partition = Partition(0, epoch=1, next_offset=0, watermark_ms=0, knowledge=Knowledge([], max_tag_bytes=48), rules=LIVE)
-    fired: list[Request] = []
+    fired: list[PackedRequest] = []
     for start in range(0, len(records), batch):
         decoded = partition.decode(records[start : start + batch])
         for user in partition.missing(one.event.user_id for one in decoded if one.event is not None):

@@ -10,7 +10,7 @@ import redis.asyncio
 
 from models.errors import EngineError, RequestError, UnknownVersion
 from streams import codec
-from tests.streams.one_judging_worker import House, chunk, request, serving, until
+from tests.streams.one_judging_worker import House, answer, chunk, request, serving, until
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ async def test_request_that_ends_the_whole_call_is_buried_after_its_tries_and_it
     assert house.judge.batches == [[("u", 1), ("v", 2), ("w", 3)], [("u", 1)], [("v", 2)], [("v", 2)], [("w", 3)]]
     assert [await house.offset_of(user) for user in "uvw"] == [1, None, 3]
     [(value, headers)] = house.letters
-    assert value == codec.encode(request("v", 2))
+    assert value == codec.encode_request(request("v", 2))
     assert (headers["error"], headers["offset"], headers["seren-attempt"]) == (b"ZeroDivisionError", b"1", b"2")
     assert headers["reason"].endswith(b"in __call__: ZeroDivisionError: a bug")
     assert house.commits == [{0: 3}]
@@ -58,7 +58,7 @@ async def test_engine_that_answers_nobody_ends_the_serving_and_does_not_bury_eve
 
 async def test_request_of_a_newer_release_stops_the_worker(house: House) -> None:
     worker = await house.worker(0)
-    newer = codec.encode(msgspec.structs.replace(request("u", 1), version=2))
+    newer = codec.encode_request(msgspec.structs.replace(request("u", 1), version=3))
     with pytest.raises(UnknownVersion):
         await worker.take(chunk(newer))
     assert house.letters == []
@@ -81,7 +81,7 @@ async def test_malformed_request_is_dead_lettered_with_its_reason_while_the_rest
 
 async def test_request_that_failed_is_dead_lettered_and_takes_nothing_from_its_batch_mates(house: House) -> None:
     worker = await house.worker(0)
-    house.judge.refuses = {"v": RequestError("no candidates")}
+    house.judge.instead = {"v": RequestError("no candidates")}
     await worker.take(chunk(request("u", 1), request("v", 2), request("w", 3)))
     async with serving(worker):
         await until(lambda: bool(house.commits))
@@ -98,8 +98,10 @@ async def test_request_that_failed_is_dead_lettered_and_takes_nothing_from_its_b
 
 async def test_slate_without_bytes_is_dead_lettered_and_takes_nothing_from_its_batch_mates(house: House) -> None:
     worker = await house.worker(0)
-    surrogate = msgspec.structs.replace(request("u", 1), surface="x" * 40_000)
-    await worker.take(chunk(surrogate, request("v", 2)))
+    made = answer(request("u", 1))
+    endless = msgspec.structs.replace(made.items[0], item_id="x" * 70_000)
+    house.judge.instead["u"] = msgspec.structs.replace(made, items=(endless,))
+    await worker.take(chunk(request("u", 1), request("v", 2)))
     async with serving(worker):
         await until(lambda: bool(house.commits))
     assert await house.offset_of("v") == 2

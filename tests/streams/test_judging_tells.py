@@ -87,7 +87,7 @@ async def test_newest_request_brings_its_own_context(house: House) -> None:
 
 
 async def test_dead_letters_of_requests_carry_their_context(house: House) -> None:
-    house.judge.refuses["u"] = RequestError("no")
+    house.judge.instead["u"] = RequestError("no")
     worker = await house.worker(0)
     await worker.take(chunk(request("u", 1), headers=[("traceparent", PARENT)]))
     await worker.take(chunk(b"{", first=1, headers=[("traceparent", PARENT)]))

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, start_http_server
 
-from models.entities import Digest, Event, Exclusions, Request, Seen
+from models.entities import Digest, Event, PackedRequest
 from models.errors import EngineDead
 from models.serengpt.engine import ImagineRequest
 from streams import codec, metrics, partition, topics
@@ -301,7 +301,7 @@ async def test_oldest_request_s_age_is_since_its_topic_got_it(redis_client: redi
         clock=HandClock(),
     )
     await worker.take_over({TP(topics.REQUESTS, 0)})
-    request = Request(
+    request = PackedRequest(
         user_id="u",
         surface="home",
         reason="visit",
@@ -309,12 +309,12 @@ async def test_oldest_request_s_age_is_since_its_topic_got_it(redis_client: redi
         epoch=1,
         partition=0,
         offset=1,
-        digest=Digest(),
-        seen=Seen(),
-        exclusions=Exclusions(),
+        drift=1.0,
+        last_asked_ms=-1,
+        profile=b"",
     )
     asked: Any = Record(0, "u")
-    asked.timestamp, asked.value = 70_000, codec.encode(request)
+    asked.timestamp, asked.value = 70_000, codec.encode_request(request)
     await worker.take(Chunk(topics.REQUESTS, 0, [asked], 1))
     found = samples(judging_registry(worker, await watched(worker, clock=HandClock()), ModelCalls()))
     assert found["seren_oldest_request_age_seconds"] == 30

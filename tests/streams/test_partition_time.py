@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.profiles import Profile
-from streams import codec, topics
+from streams import topics
 from tests.streams.one_partition import (
     DAY_MS,
     START_MS,
@@ -12,6 +12,7 @@ from tests.streams.one_partition import (
     event_record,
     fired,
     partition,
+    read,
     take,
     watermark,
 )
@@ -113,7 +114,7 @@ def test_request_is_in_the_snapshot_until_it_is_settled_and_only_the_newest_of_a
     take(sending, [event_record(0, "v", "visit", 0), watermark(1, 40), event_record(2, "v", "search", 700, query="mug")])
     take(sending, [watermark(3, 800)])
     snapshot = sending.snapshot()
-    assert [(user_id, codec.decode_request(sent.request)) for user_id, sent in snapshot.requests] == [("v", fired(sending)[1])]
+    assert [(user_id, read(sent)) for user_id, sent in snapshot.requests] == [("v", fired(sending)[1])]
     assert sending.counts["requests_superseded"] == 1
     sending.settled(snapshot)
     assert (sending.snapshot().requests, sending.snapshot().users) == ([], [])
