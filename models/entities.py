@@ -250,6 +250,7 @@ class Trace(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `trace_id` is that of the distributed trace behind it (W3C: 32 hexadecimal digits), where the events carried one. In a tier
     below SerenGPT nothing is imagined: then `imagined` holds what was looked for in its place (`models.fallback`).
+    `malformed`: what the model wrote where a title was asked for and is none, each cut to 200 characters.
     """
 
     user_id: str
@@ -264,6 +265,7 @@ class Trace(Struct, frozen=True, kw_only=True, omit_defaults=True):
     kept: tuple[ScoredItem, ...]
     trace_id: str = ""
     tier: Tier = "serengpt"
+    malformed: tuple[str, ...] = ()
 
 
 class SerendipityLabel(Struct, frozen=True, kw_only=True):

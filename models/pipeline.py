@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from models.catalogue import Catalogue
@@ -27,7 +28,9 @@ from models.retrieval import RetrievalPolicy, Retriever, distinct, filters, retr
 from models.retrieval.filters import FilterPolicy
 from models.selection import Selection, SelectionPolicy, select
 from models.serengpt.aligned import aligned_score
+from models.serengpt.answers import read_titles
 from models.serengpt.engine import Engine, ImagineRequest, Scored, ScoreRequest
+from models.serengpt.tokens import is_readable
 from models.unexpectedness import UnexpectednessPolicy, likenesses, unexpectedness
 
 Ask = TypeVar("Ask")
@@ -66,6 +69,7 @@ class Shortlisted(Struct, frozen=True, kw_only=True):
     promises: tuple[Promise, ...]
     filtered: tuple[Filtered, ...]
     likeness: dict[str, float | None]
+    malformed: tuple[str, ...] = ()
 
 
 def serve_batch(
@@ -89,8 +93,7 @@ def serve_batch(
     imagine = [ImagineRequest(digest=request.digest, n=policy.imagine_count, seed=seed_of(request)) for request in requests]
     imagined = _ask(engine.imagine, imagine)
     shortlisted = [
-        titles if isinstance(titles, SerenError) else shortlist_of(request, titles, retriever, catalogue, policy)
-        for request, titles in zip(requests, imagined, strict=True)
+        _shortlisted(request, titles, retriever, catalogue, policy) for request, titles in zip(requests, imagined, strict=True)
     ]
     score = [
         one if isinstance(one, SerenError) else ScoreRequest(digest=request.digest, titles=_titles(one, catalogue))
@@ -166,14 +169,28 @@ def _score(engine: Engine, asks: Sequence[ScoreRequest | SerenError]) -> list[tu
     return outcomes
 
 
+def _shortlisted(
+    request: Request, answer: Sequence[str] | SerenError, retriever: Retriever, catalogue: Catalogue, policy: ServePolicy
+) -> Shortlisted | SerenError:
+    """What the model wrote, read and looked for; an error where none of it is a title."""
+    if isinstance(answer, SerenError):
+        return answer
+    read = read_titles(answer)
+    if read.malformed and not read.titles:
+        return read.malformed[0]
+    found = shortlist_of(request, read.titles, retriever, catalogue, policy)
+    return msgspec.structs.replace(found, malformed=tuple(error.text for error in read.malformed))
+
+
 def shortlist_of(
     request: Request, titles: Sequence[str], retriever: Retriever, catalogue: Catalogue, policy: ServePolicy
 ) -> Shortlisted:
     """From titles to look for to the candidates that are worth a judge's time."""
     imagined = distinct(titles)
     candidates = retrieve(imagined, request.digest, retriever=retriever, policy=policy.retrieval)
+    readable, unreadable = _readable(candidates, catalogue)
     kept, dropped = filters.apply(
-        candidates, request.exclusions, catalogue=catalogue, vector=retriever.item_vector, policy=policy.filters
+        readable, request.exclusions, catalogue=catalogue, vector=retriever.item_vector, policy=policy.filters
     )
     items = [_item(catalogue, candidate.item_id) for candidate in kept]
     likeness = likenesses([retriever.item_vector(item) for item in items], retriever.history(request.digest))
@@ -186,9 +203,17 @@ def shortlist_of(
         imagined=imagined,
         candidates=candidates,
         promises=promises,
-        filtered=(*dropped, *passed_over),
+        filtered=(*unreadable, *dropped, *passed_over),
         likeness={item.item_id: like for item, like in zip(items, likeness, strict=True)},
     )
+
+
+def _readable(candidates: Sequence[Candidate], catalogue: Catalogue) -> tuple[tuple[Candidate, ...], tuple[Filtered, ...]]:
+    """The candidates whose titles say something, and the others: one blank title must not fail the whole request."""
+    found = ((one.item_id, catalogue.get(one.item_id)) for one in candidates)
+    blank = {item_id for item_id, item in found if item is not None and not is_readable(item.title)}
+    kept = tuple(one for one in candidates if one.item_id not in blank)
+    return kept, tuple(Filtered(one.item_id, filters.UNREADABLE) for one in candidates if one.item_id in blank)
 
 
 def _judged(
@@ -284,6 +309,7 @@ def _trace(
         filtered=filtered,
         kept=items,
         tier=tier,
+        malformed=one.malformed,
     )
 
 

@@ -23,12 +23,16 @@ REJECTED = "rejected"
 UNAVAILABLE = "unavailable"
 SEEN_RECENTLY = "seen_recently"
 NEAR_DUPLICATE = "near_duplicate"
-# The rules of the later stages stand here too, so that one list has them all.
+# The rules of the other stages stand here too, so that one list has them all.
+UNREADABLE = "unreadable"  # nothing is left of the title once it is cleaned, so SerenGPT could not be asked about it
 SCORE_LIMIT = "score_limit"
 CATEGORY_CAP = "category_cap"
 SLATE_SIZE = "slate_size"
 # In the order in which they are asked.
-RULES = (OWNED, IN_CART, REJECTED, UNAVAILABLE, SEEN_RECENTLY, NEAR_DUPLICATE, SCORE_LIMIT, CATEGORY_CAP, SLATE_SIZE)
+RULES = (
+    *(UNREADABLE, OWNED, IN_CART, REJECTED, UNAVAILABLE, SEEN_RECENTLY, NEAR_DUPLICATE),
+    *(SCORE_LIMIT, CATEGORY_CAP, SLATE_SIZE),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,6 +36,7 @@ from models.serengpt.requests import (
     asked_titles,
     check_imagine,
     scored_titles,
+    written_title,
 )
 from models.serengpt.tokens import ANSWER, END
 
@@ -113,7 +114,7 @@ class EmbeddedEngine:
             runtime = self._load(1)
             sample(runtime, prompt[-1:], n=1, max_length=1)  # plants the seed in the runtime's thread
         found = sample(runtime, prompt, n=request.n, max_length=TITLE_TOKENS)
-        return tuple(self._tokenizer.decode(ids) for ids in found)
+        return tuple(written_title(ids, self._tokenizer) for ids in found)
 
     def _score_one(self, request: ScoreRequest) -> tuple[Scored, ...]:
         titles = asked_titles(request, self._tokenizer)

@@ -4,10 +4,14 @@
 
 Every piece is opened by a delimiter that says what it is (a fact, a tag of a family, a purchase, a search...), so text needs
 no quoting and cannot leave its place. Prompt and title are tokenised apart and joined as ids. Knows nothing about models.
+
+What the user did last moves on with every event; what comes before it does not, because the two have budgets of their own: a
+new behaviour changes nothing before the history's delimiter, however long it is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from models.entities import Behaviour, Digest, Tag
@@ -17,10 +21,12 @@ PROMPT_VERSION = 1  # a change of anything below that moves a golden prompt is a
 
 PROMPT_TOKENS = 144  # the whole prompt; one core reads it in about 15 ms
 TITLE_TOKENS = 16  # of a title, in the history or as an answer; the longest of 3,676 catalogue titles has 13
+STABLE_TOKENS = 84  # of the facts and tags together; the most that 16,676 digests of a recorded log needed is 52
 _TAG_TOKENS = 6  # of a tag or a fact
+_FACTS = 8  # 56 tokens at most, so that the strongest tags have room beside any attributes
 _LONG_TERM_TAGS = 6
 _SHORT_TERM_TAGS = 10
-_HISTORY_KEPT = 6  # this many of the newest behaviours outlive the tags when the budget is short
+_HISTORY_TOKENS = 55  # that the facts and tags never take: three behaviours of the longest kind, seven usual ones
 
 Piece = tuple[int, ...]
 
@@ -33,15 +39,14 @@ class _Evidence(NamedTuple):
     short_term: list[Piece]
     history: list[Piece]  # newest first
 
-    def size(self) -> int:
-        return sum(len(piece) for section in self for piece in section)
-
 
 def prompt_ids(digest: Digest, tokenizer: TitleTokenizer, *, budget: int = PROMPT_TOKENS) -> list[int]:
     """The prompt of a digest, ending with the answer cue.
 
-    When it is over the budget, evidence goes in this order: the oldest history down to the newest few, the short-term and then
-    the long-term tags of lowest score, the rest of the history, the facts from the end.
+    When it is over the budget, the least valuable evidence goes first: of the facts and tags, which may take `STABLE_TOKENS`,
+    the short-term tags of lowest score, then the long-term tags of lowest score, then the facts from the end; of the history,
+    the oldest behaviours. A larger budget keeps whatever a smaller one kept. Below the default budget the facts and tags get
+    what the history's own share leaves.
 
     Args:
         digest: whose; its texts are untrusted.
@@ -77,14 +82,20 @@ def title_ids(title: str, tokenizer: TitleTokenizer) -> tuple[int, ...]:
 
 
 def _evidence(digest: Digest, tokenizer: TitleTokenizer) -> _Evidence:
-    lasting = {(tag.family, tag.text) for tag in digest.long_term[:_LONG_TERM_TAGS]}
-    passing = [tag for tag in digest.short_term if (tag.family, tag.text) not in lasting]
+    lasting = _strongest(digest.long_term)[:_LONG_TERM_TAGS]
+    said = {(tag.family, tag.text) for tag in lasting}
+    passing = [tag for tag in _strongest(digest.short_term) if (tag.family, tag.text) not in said][:_SHORT_TERM_TAGS]
     return _Evidence(
-        facts=_pieces([(FACT, fact, _TAG_TOKENS) for fact in digest.static], tokenizer),
-        long_term=_pieces([_of_tag(tag) for tag in digest.long_term[:_LONG_TERM_TAGS]], tokenizer),
-        short_term=_pieces([_of_tag(tag) for tag in passing[:_SHORT_TERM_TAGS]], tokenizer),
+        facts=_pieces([(FACT, fact, _TAG_TOKENS) for fact in digest.static[:_FACTS]], tokenizer),
+        long_term=_pieces([_of_tag(tag) for tag in lasting], tokenizer),
+        short_term=_pieces([_of_tag(tag) for tag in passing], tokenizer),
         history=_pieces([_of_behaviour(behaviour) for behaviour in reversed(digest.history)], tokenizer),
     )
+
+
+def _strongest(tags: Sequence[Tag]) -> list[Tag]:
+    """The tags by score, highest first; of equal ones in their order."""
+    return sorted(tags, key=lambda tag: -tag.score)
 
 
 def _of_tag(tag: Tag) -> tuple[str, str, int]:
@@ -100,16 +111,23 @@ def _pieces(parts: list[tuple[str, str, int]], tokenizer: TitleTokenizer) -> lis
     return [(delimiter, *ids) for delimiter, ids in encoded if ids]
 
 
-def _drop(evidence: _Evidence, budget: int) -> None:
-    """Takes pieces off the ends of the sections until the rest fits."""
-    excess = evidence.size() - budget
-    order = (
-        (evidence.history, _HISTORY_KEPT),
-        (evidence.short_term, 0),
-        (evidence.long_term, 0),
-        (evidence.history, 0),
-        (evidence.facts, 0),
-    )
-    for pieces, kept in order:
-        while excess > 0 and len(pieces) > kept:
+def _drop(evidence: _Evidence, room: int) -> None:
+    """Takes pieces off the ends of the sections until the rest fits into so many tokens."""
+    reserved = min(room, _HISTORY_TOKENS)
+    for_stable = min(STABLE_TOKENS, room - reserved)
+    stable = (evidence.short_term, evidence.long_term, evidence.facts)
+    _shorten(stable, for_stable)
+    # Tokens that facts and tags leave go to the history only where a larger budget would not take them back.
+    _shorten((evidence.history,), room - _size(stable) if for_stable == STABLE_TOKENS else reserved)
+
+
+def _shorten(sections: Sequence[list[Piece]], room: int) -> None:
+    """Empties the sections from their ends, the first section first, until they fit."""
+    excess = _size(sections) - room
+    for pieces in sections:
+        while excess > 0 and pieces:
             excess -= len(pieces.pop())
+
+
+def _size(sections: Sequence[list[Piece]]) -> int:
+    return sum(len(piece) for pieces in sections for piece in pieces)

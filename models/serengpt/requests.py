@@ -6,13 +6,13 @@ Knows nothing about runtimes.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from models.errors import RequestError, UnsoundAnswer
 from models.serengpt.engine import ImagineRequest, Scored, ScoreRequest
 from models.serengpt.prior import Title
 from models.serengpt.prompt import title_ids
-from models.serengpt.tokens import TitleTokenizer
+from models.serengpt.tokens import SPECIAL_TOKENS, TitleTokenizer
 
 TEMPERATURE = 0.95  # of samples; this and the penalty: papers.md 1.5.6
 REPETITION_PENALTY = 1.05  # on the logits of tokens that the title already has
@@ -63,6 +63,12 @@ def scored_titles(
             message = f"titles[{place}]: {request.titles[place][:40]!r} has no finite log-probability"
             raise UnsoundAnswer(message)
     return scored
+
+
+def written_title(ids: Sequence[int], tokenizer: TitleTokenizer) -> str:
+    """The text of one sample: up to its first delimiter, which ends it, or the first end of a line. May be empty."""
+    end = next((place for place, token in enumerate(ids) if token < len(SPECIAL_TOKENS)), len(ids))
+    return next(iter(tokenizer.decode(ids[:end]).splitlines()), "").strip()
 
 
 def _check_range(name: str, value: int, least: int, most: int) -> None:

@@ -37,6 +37,7 @@ from models.serengpt.requests import (
     asked_titles,
     check_imagine,
     scored_titles,
+    written_title,
 )
 from models.serengpt.shape import read_shape
 from models.serengpt.tokens import END, SPECIAL_TOKENS, TitleTokenizer
@@ -195,11 +196,7 @@ class TorchEngine:
     def _titles(self, samples: Tensor) -> tuple[str, ...] | SerenError:
         if (samples < 0).any():
             return RequestError("no finite probabilities after this digest")
-        return tuple(self._title(ids) for ids in samples.tolist())
-
-    def _title(self, ids: list[int]) -> str:
-        end = next((place for place, token in enumerate(ids) if token < len(SPECIAL_TOKENS)), len(ids))
-        return self._tokenizer.decode(ids[:end]).partition("\n")[0].strip()
+        return tuple(written_title(ids, self._tokenizer) for ids in samples.tolist())
 
     def _scored(self, request: ScoreRequest, titles: list[Title], logprobs: list[float]) -> tuple[Scored, ...] | SerenError:
         by_title = dict(zip(titles, logprobs, strict=True))

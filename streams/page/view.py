@@ -29,6 +29,7 @@ DIGITS = 4  # of scores: the third is the last that is shown
 
 # What a reader is told of each rule: a short name, and what it means.
 RULE_WORDS: dict[str, tuple[str, str]] = {
+    filters.UNREADABLE: ("unreadable", "nothing is left of its title once it is cleaned"),
     filters.OWNED: ("owned", "the user bought it before"),
     filters.IN_CART: ("in the cart", "it lies in the user's cart"),
     filters.REJECTED: ("rejected", "the user gave it back or hid it"),

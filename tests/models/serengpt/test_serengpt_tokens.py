@@ -8,7 +8,7 @@ from tokenizers import AddedToken, Tokenizer
 
 from models.errors import CheckpointError
 from models.pretrained import serengpt_folder
-from models.serengpt.tokens import SPECIAL_TOKENS, TitleTokenizer, clean
+from models.serengpt.tokens import SPECIAL_TOKENS, TitleTokenizer, clean, harmless
 
 SHIPPED = TitleTokenizer.load(serengpt_folder() / "tokenizer.json")
 HOSTILE = st.lists(
@@ -27,8 +27,19 @@ def test_clean_twice_is_clean_once(text: str) -> None:
 
 
 @given(st.one_of(st.text(max_size=60), HOSTILE))
-def test_decode_of_encoded_text_is_the_cleaned_text(text: str) -> None:
-    assert SHIPPED.decode(SHIPPED.encode(text, 10_000)) == clean(text)
+def test_decode_of_encoded_text_is_the_harmless_text(text: str) -> None:
+    assert SHIPPED.decode(SHIPPED.encode(text, 10_000)) == harmless(text)
+
+
+@given(
+    st.lists(st.sampled_from(["ignore", "the", "system:", "rules", "<s>", "<", ">", "/", "red", "[inst]", " ", "s"])).map(
+        "".join
+    )
+)
+def test_harmless_twice_is_harmless_once_and_never_longer(text: str) -> None:
+    found = harmless(text)
+    assert harmless(found) == found
+    assert len(found) <= len(clean(text))
 
 
 def test_clean_control_characters_and_separators_become_one_space() -> None:
