@@ -1,7 +1,9 @@
-"""Ranking: one item that turned out to be serendipitous among 99 that are new to the user as well.
+"""Ranking: what turned out to be serendipitous among 99 items that are new to the user as well.
 
-The protocol of papers.md 1.7, made harder in one point: the others come from categories that the user's window does not hold,
-so unexpectedness tells nothing and only what the user wants does. Knows nothing about how rankers score.
+The protocol of papers.md 1.7 with the formulas of 1.8.1, made harder in one point: the others come from categories that the
+user's window does not hold, so unexpectedness tells nothing and only what the user wants does. Every right item of a visit day
+is ranked against the same 99, and a day counts once, with the mean over its right items: that is what drawing one of them
+would give on average, without the noise of the draw. Knows nothing about how rankers score.
 """
 
 from __future__ import annotations
@@ -9,7 +11,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -18,34 +19,34 @@ from numpy.typing import NDArray
 from models.catalogue import Catalogue
 from models.entities import Digest, fingerprint
 from models.errors import RequestError
-from models.metrics import Interval, average_precision, bootstrap, hit, ndcg, rank_of
+from models.metrics import Interval, average_precision, bootstrap_columns, hit, ndcg, rank_of
 from models.training.samples import Sample
 
 NEGATIVES = 99  # papers.md 1.7
+CUTS = (1, 3, 5, 10)  # papers.md 1.7; at 1 the three formulas agree
 METRICS: dict[str, Callable[[int], float]] = {
-    "HR@1": partial(hit, k=1),
-    "HR@5": partial(hit, k=5),
-    "HR@10": partial(hit, k=10),
-    "NDCG@10": partial(ndcg, k=10),
-    "MAP@10": partial(average_precision, k=10),
+    f"{name}@{cut}": partial(formula, k=cut)
+    for name, formula in (("HR", hit), ("NDCG", ndcg), ("MAP", average_precision))
+    for cut in CUTS
 }
 
 
 class Case(Struct, frozen=True, kw_only=True):
-    """One question: which of `items` did the user come to want? `right` is the answer's position."""
+    """One question: which of `items` did the user come to want? `right` are the answers' positions, at least one."""
 
     user_id: str
     as_of_ms: int
     digest: Digest
     items: tuple[str, ...]
-    right: int
+    right: tuple[int, ...]
 
 
-class Report(NamedTuple):
-    """How one ranker did on all cases."""
+class Report(Struct, frozen=True, kw_only=True):
+    """How one ranker did on all cases: every metric's mean with its interval, and its value in each case, in order."""
 
     name: str
     metrics: dict[str, Interval]
+    values: dict[str, list[float]]
 
 
 def cases(
@@ -53,9 +54,9 @@ def cases(
 ) -> list[Case]:
     """One case for every visit day on which something serendipitous was wanted, in order of time.
 
-    The right item is drawn from the day's Definition-1 items, so that a day with thirty of them counts once. The others are
-    drawn from the items whose leaf category is not in the window and that were not wanted that day. All draws depend on the
-    seed, the user and the day alone, so a limit changes no case, only which ones there are.
+    The right items are the day's Definition-1 items. The others are drawn from the items whose leaf category is not in the
+    window and that were not wanted that day. All draws depend on the seed, the user and the day alone, so a limit changes no
+    case, only which ones there are.
 
     Args:
         samples: of one part of the log.
@@ -75,8 +76,8 @@ def cases(
     return [_case(sample, np.random.default_rng(key), catalogue, leaves, negatives) for key, sample in days]
 
 
-def ranks(given: Sequence[Case], scores: Sequence[Sequence[float]], *, seed: int) -> list[int]:
-    """The right item's rank in each case; its place among equal scores is drawn.
+def ranks(given: Sequence[Case], scores: Sequence[Sequence[float]], *, seed: int) -> list[tuple[int, ...]]:
+    """The rank of each case's right items, each among itself and the wrong ones; its place among equal scores is drawn.
 
     Args:
         given: the cases.
@@ -92,7 +93,7 @@ def ranks(given: Sequence[Case], scores: Sequence[Sequence[float]], *, seed: int
         if len(values) != len(case.items):
             message = f"scores: {len(values)} for {len(case.items)} items of user {case.user_id}; must be one each"
             raise ValueError(message)
-        found.append(rank_of(values, case.right, draw))
+        found.append(_ranks(np.asarray(values, dtype=np.float64), case.right, draw))
     return found
 
 
@@ -106,11 +107,8 @@ def report(name: str, given: Sequence[Case], scores: Sequence[Sequence[float]], 
         seed: of ties and of the bootstrap.
     """
     found = ranks(given, scores, seed=seed)
-    users = [case.user_id for case in given]
-    return Report(
-        name=name,
-        metrics={metric: bootstrap([value(rank) for rank in found], users, seed=seed) for metric, value in METRICS.items()},
-    )
+    values = {metric: [sum(map(value, places)) / len(places) for places in found] for metric, value in METRICS.items()}
+    return Report(name=name, metrics=bootstrap_columns(values, [case.user_id for case in given], seed=seed), values=values)
 
 
 def _key(sample: Sample, seed: int) -> int:
@@ -127,13 +125,19 @@ def _case(sample: Sample, draw: np.random.Generator, catalogue: Catalogue, leave
     if len(rows) < negatives:
         message = f"user {sample.user_id}: {len(rows)} items of new categories; a case needs {negatives}"
         raise RequestError(message)
-    right = sample.serendipitous[int(draw.integers(0, len(sample.serendipitous)))]
     others = [catalogue.at(int(row)).item_id for row in draw.choice(rows, negatives, replace=False)]
-    place = int(draw.integers(0, negatives + 1))
+    items = [*sample.serendipitous, *others]
+    # Mixed, so that a ranker which leans on the order of what it is asked gains nothing.
+    order = draw.permutation(len(items))
     return Case(
         user_id=sample.user_id,
         as_of_ms=sample.as_of_ms,
         digest=sample.digest,
-        items=(*others[:place], right, *others[place:]),
-        right=place,
+        items=tuple(items[place] for place in order),
+        right=tuple(place for place, item in enumerate(order) if item < len(sample.serendipitous)),
     )
+
+
+def _ranks(values: NDArray[np.float64], right: Sequence[int], draw: np.random.Generator) -> tuple[int, ...]:
+    wrong = np.delete(values, right)
+    return tuple(rank_of(float(values[place]), wrong, draw) for place in right)

@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from models.catalogue import Catalogue
 from models.errors import SerenError
 from models.evaluation.rankers import Scores
-from models.evaluation.ranking import Case, report
+from models.evaluation.ranking import Case
 from models.serengpt.aligned import PRIOR_SHARE
 from models.serengpt.engine import Engine, Scored, ScoreRequest
 
 Reading = Callable[[Scored], float]
 BATCH_CASES = 8  # per call of the engine: 800 titles, so that progress moves every second or so
-CHOICE_METRIC = "NDCG@10"
 
 
 def _less_prior(share: float) -> Reading:
@@ -69,16 +68,11 @@ def read(scored: Sequence[Sequence[Scored]], reading: Reading) -> Scores:
     return [[reading(one) for one in case] for case in scored]
 
 
-def choose(given: Sequence[Case], scored: Sequence[Sequence[Scored]], *, seed: int) -> str:
-    """The name of the reading with the highest mean NDCG@10; of equal ones the first named.
+def prior(scored: Sequence[Sequence[Scored]]) -> Scores:
+    """What the titles are worth to nobody in particular: the same network without a profile."""
+    return [[one.prior_logprob for one in case] for case in scored]
 
-    Args:
-        given: cases of the validation part, never of the part that is reported.
-        scored: what the engine said of them.
-        seed: of ties.
-    """
 
-    def mean(name: str) -> float:
-        return report(name, given, read(scored, READINGS[name]), seed=seed).metrics[CHOICE_METRIC].mean
-
-    return max(READINGS, key=mean)
+def readings(scored: Sequence[Sequence[Scored]]) -> dict[str, Scores]:
+    """Every reading of the same answers, by name."""
+    return {name: read(scored, reading) for name, reading in READINGS.items()}

@@ -25,12 +25,12 @@ def test_ndcg_at_rank_two_is_one_over_log_three() -> None:
 def test_rank_of_the_right_item_among_equal_scores_is_spread_evenly() -> None:
     """4 equal scores, 4,000 draws: each rank 1,000 times, five standard deviations are 137."""
     draw = np.random.default_rng(0)
-    ranks = [metrics.rank_of([0.5] * 4, 1, draw) for _ in range(4000)]
+    ranks = [metrics.rank_of(0.5, [0.5] * 3, draw) for _ in range(4000)]
     assert np.bincount(ranks, minlength=5)[1:] == pytest.approx([1000] * 4, abs=137)
 
 
 def test_rank_of_the_right_item_behind_two_better_ones_is_three() -> None:
-    assert metrics.rank_of([3.0, 1.0, 2.0, 0.0], 1, np.random.default_rng(0)) == 3
+    assert metrics.rank_of(1.0, [3.0, 2.0, 0.0], np.random.default_rng(0)) == 3
 
 
 def test_bootstrap_with_the_same_seed_gives_the_same_interval_around_the_mean() -> None:
@@ -56,6 +56,46 @@ def test_bootstrap_of_single_case_users_has_the_width_of_the_normal_law() -> Non
 def test_bootstrap_of_no_cases_raises() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         metrics.bootstrap([], [], seed=0)
+
+
+def test_formulas_of_ranks_one_three_and_six_at_every_cut_are_those_worked_out_by_hand() -> None:
+    """papers.md 1.8.1. Rank 3: 1 / log2(4) = 1/2 and 1/3. Rank 6: 1 / log2(7) and 1/6, and only within ten."""
+    cuts = (1, 3, 5, 10)
+    assert [metrics.hit(3, k) for k in cuts] == [0.0, 1.0, 1.0, 1.0]
+    assert [metrics.ndcg(3, k) for k in cuts] == [0.0, 0.5, 0.5, 0.5]
+    assert [metrics.average_precision(3, k) for k in cuts] == [
+        0.0,
+        pytest.approx(1 / 3),
+        pytest.approx(1 / 3),
+        pytest.approx(1 / 3),
+    ]
+    assert [metrics.hit(6, k) for k in cuts] == [0.0, 0.0, 0.0, 1.0]
+    assert [metrics.ndcg(6, k) for k in cuts] == [0.0, 0.0, 0.0, pytest.approx(0.3562071871080222)]
+    assert [metrics.average_precision(6, k) for k in cuts] == [0.0, 0.0, 0.0, pytest.approx(1 / 6)]
+    assert [formula(1, 1) for formula in (metrics.hit, metrics.ndcg, metrics.average_precision)] == [1.0, 1.0, 1.0]
+
+
+def test_bootstrap_columns_resample_all_columns_alike() -> None:
+    """b = 1 - a in each case, so it is in each resample: the bounds mirror each other."""
+    columns = {"a": [1.0, 0.0, 1.0, 0.0, 0.0], "b": [0.0, 1.0, 0.0, 1.0, 1.0]}
+    found = metrics.bootstrap_columns(columns, ["u", "u", "v", "w", "x"], seed=3)
+    assert found["a"].mean == pytest.approx(0.4)
+    assert (found["a"].low, found["a"].high) == (pytest.approx(1 - found["b"].high), pytest.approx(1 - found["b"].low))
+
+
+def test_bootstrap_columns_with_a_short_column_raises_its_name() -> None:
+    with pytest.raises(ValueError, match="HR@1: 1 for 2 users"):
+        metrics.bootstrap_columns({"HR@1": [1.0]}, ["a", "b"], seed=0)
+
+
+def test_gini_of_one_two_three_is_two_ninths() -> None:
+    """(2*1-4)*1 + (2*2-4)*2 + (2*3-4)*3 = 4, over 3 * 6."""
+    assert metrics.gini([3, 1, 2]) == pytest.approx(2 / 9)
+
+
+def test_gini_of_no_places_raises() -> None:
+    with pytest.raises(ValueError, match="must be at least 1"):
+        metrics.gini([0, 0])
 
 
 def test_novelty_of_an_item_nobody_wanted_counts_as_one_event() -> None:

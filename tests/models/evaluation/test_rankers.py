@@ -21,7 +21,7 @@ CATALOGUE = Catalogue(ITEMS)
 
 
 def _case(digest: Digest) -> Case:
-    return Case(user_id="u", as_of_ms=0, digest=digest, items=("a", "b", "c"), right=0)
+    return Case(user_id="u", as_of_ms=0, digest=digest, items=("a", "b", "c"), right=(0,))
 
 
 def _bought(title: str, category: str, kind: str = "purchase") -> Behaviour:

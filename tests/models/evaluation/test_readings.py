@@ -10,6 +10,7 @@ from models.catalogue import Catalogue
 from models.entities import Digest, Item
 from models.errors import RequestError, SerenError
 from models.evaluation import serengpt
+from models.evaluation.choice import choose
 from models.evaluation.ranking import Case
 from models.serengpt.aligned import aligned_score
 from models.serengpt.engine import ImagineRequest, Scored, ScoreRequest
@@ -18,7 +19,7 @@ CATALOGUE = Catalogue(Item(item_id=name, title=f"title {name}", category=("all",
 
 
 def _cases(count: int) -> list[Case]:
-    return [Case(user_id=f"u{n}", as_of_ms=n, digest=Digest(), items=("c", "a", "b"), right=0) for n in range(count)]
+    return [Case(user_id=f"u{n}", as_of_ms=n, digest=Digest(), items=("c", "a", "b"), right=(0,)) for n in range(count)]
 
 
 class FakeEngine:
@@ -78,9 +79,18 @@ def test_aligned_reading_orders_as_the_aligned_score_does() -> None:
 def test_choose_takes_the_reading_that_ranks_the_right_item_first() -> None:
     """The right title is as likely as the others, but rarest beforehand: only taking the prior off puts it first."""
     scored = [(Scored(-5.0, -9.0, 2), Scored(-4.0, -4.0, 2), Scored(-3.0, -3.0, 2))] * 3
-    assert serengpt.choose(_cases(3), scored, seed=0) == "logprob - 0.5 prior"
+    assert choose(_cases(3), serengpt.readings(scored), seed=0) == "logprob - 0.5 prior"
 
 
 def test_choose_between_equal_readings_takes_the_first_named() -> None:
     scored = [(Scored(-1.0, -1.0, 1), Scored(-9.0, -1.0, 1), Scored(-9.0, -1.0, 1))]
-    assert serengpt.choose(_cases(1), scored, seed=0) == serengpt.RAW
+    assert choose(_cases(1), serengpt.readings(scored), seed=0) == serengpt.RAW
+
+
+def test_choose_between_no_variants_raises() -> None:
+    with pytest.raises(ValueError, match="0 variants"):
+        choose(_cases(1), {}, seed=0)
+
+
+def test_prior_is_what_a_title_is_worth_to_nobody() -> None:
+    assert serengpt.prior([(Scored(-1.0, -2.0, 1), Scored(-9.0, -3.0, 1))]) == [[-2.0, -3.0]]

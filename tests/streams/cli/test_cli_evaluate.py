@@ -10,6 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from models.entities import Event, Item
+from models.errors import CheckpointError
+from models.pretrained import serengpt_folder
 from models.profiles.policy import DAY_MS
 from models.retrieval import Tower
 from streams.cli.evaluate import evaluate_group
@@ -74,9 +76,16 @@ def test_evaluate_ranking_with_one_seed_prints_the_same_numbers_twice(log_folder
     first = _run(*arguments)
     assert first == _run(*arguments)
     outcome = json.loads(first)
-    assert (outcome["part"], outcome["cases"], outcome["users"], outcome["candidates"]) == ("test", 8, 4, 100)
-    names = [ranker["name"] for ranker in outcome["rankers"]]
-    assert names == ["trained tower", "popularity", "popularity, last 28 days", "category rule", "random"]
+    assert (outcome["part"], outcome["cases"], outcome["users"], outcome["negatives"]) == ("test", 8, 4, 99)
+    assert [ranker["name"] for ranker in outcome["rankers"]] == [
+        "random",
+        "popularity",
+        "popularity, last 28 days",
+        "popularity on the eve",
+        "category rule",
+        "item-kNN",
+        "trained tower",
+    ]
     for ranker in outcome["rankers"]:
         for interval in ranker["metrics"].values():
             assert 0.0 <= interval["low"] <= interval["mean"] <= interval["high"] <= 1.0
@@ -90,7 +99,7 @@ def test_evaluate_ranking_with_a_limit_asks_no_more_cases(log_folder: Path, towe
 def test_evaluate_ranking_without_json_prints_a_table(log_folder: Path, tower_folder: Path) -> None:
     shown = _run("--log", str(log_folder), "--tower", str(tower_folder))
     assert "category rule" in shown
-    assert "8 cases of 4 users" in shown
+    assert "8 visit days of 4 users" in shown
 
 
 def test_evaluate_ranking_without_a_tower_fails_and_names_the_file(log_folder: Path, tmp_path: Path) -> None:
@@ -99,3 +108,36 @@ def test_evaluate_ranking_without_a_tower_fails_and_names_the_file(log_folder: P
     result = CliRunner().invoke(evaluate_group, arguments)
     assert result.exit_code != 0
     assert "tower.npz" in str(result.exception)
+
+
+def test_evaluate_ranking_of_named_checkpoints_compares_each_with_the_best_baseline(
+    log_folder: Path, tower_folder: Path, tmp_path: Path
+) -> None:
+    arguments = [
+        "ranking",
+        "--log",
+        str(log_folder),
+        "--tower",
+        str(tower_folder),
+        "--cache",
+        str(tmp_path / "kept"),
+        "--json",
+    ]
+    models = ["--model", f"first={serengpt_folder()}", "--model", f"again={serengpt_folder()}"]
+    result = CliRunner().invoke(evaluate_group, [*arguments, *models])
+    assert result.exit_code == 0, result.output
+    outcome = json.loads(result.stdout)
+    rows = {row["name"]: row for row in outcome["rankers"]}
+    assert rows["first"]["metrics"] == rows["again"]["metrics"]
+    assert rows["first"]["chosen_on_validation"]
+    assert not rows["first, without profile"]["is_baseline"]
+    assert len(list((tmp_path / "kept").iterdir())) == 2  # one checkpoint; the validation part and the test part
+    assert len(outcome["verdicts"]) == 3 * 3 * 2
+    kept = json.loads(CliRunner().invoke(evaluate_group, [*arguments, *models]).stdout)
+    assert kept == outcome
+
+
+def test_evaluate_ranking_of_a_missing_checkpoint_names_it(log_folder: Path) -> None:
+    result = CliRunner().invoke(evaluate_group, ["ranking", "--log", str(log_folder), "--model", "x=/nowhere"])
+    assert isinstance(result.exception, CheckpointError)
+    assert "x=/nowhere" in str(result.exception)

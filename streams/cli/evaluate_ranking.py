@@ -1,0 +1,138 @@
+"""`seren evaluate ranking`: SerenGPT beside everything that it should beat, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from streams.cli.options import json_option, print_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from streams.evaluation.questions import Questions
+    from streams.evaluation.rankers import Ranked
+
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_OUT = click.Path(file_okay=False, path_type=Path)
+_SHOWN = ("HR@1", "HR@10", "NDCG@10")
+_CELL = 17  # characters of a mean and its bounds
+_NAME = "SerenGPT"
+
+
+@click.command("ranking")
+@click.option("--log", "folder", type=_FOLDER, help="A log folder; the shipped Online Retail log if left out.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME=FOLDER",
+    help="A checkpoint, any number of times; the shipped one if left out.",
+)
+@click.option("--tower", type=_FOLDER, help="A tower's folder; the shipped one for the shipped log if left out.")
+@click.option("--sasrec", type=_FOLDER, help="What `seren train sasrec` wrote for this log; needs torch.")
+@click.option("--part", type=click.Choice(["test", "validation"]), default="test", show_default=True)
+@click.option("--limit", type=click.IntRange(min=1), help="Cases drawn evenly from all; all if left out.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of cases, ties and intervals.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of the engine.")
+@click.option("--cache", type=_OUT, help="Folder that keeps what checkpoints said, for the next table.")
+@click.option("--without-serengpt", is_flag=True, help="Only the rankers that need no language model.")
+@json_option
+def ranking(
+    *,
+    folder: Path | None,
+    models: tuple[str, ...],
+    tower: Path | None,
+    sasrec: Path | None,
+    part: Literal["test", "validation"],
+    limit: int | None,
+    seed: int,
+    threads: int,
+    cache: Path | None,
+    without_serengpt: bool,
+    as_json: bool,
+) -> None:
+    """Rank what became serendipitous among 99 items that were as new to the user.
+
+    What a ranker has to choose (SerenGPT's reading, item-kNN's shrinkage, a half-life) is chosen on the validation part.
+    Intervals are 95 %, resampling users; so are those of the differences, on which the verdicts rest.
+    """
+    from rich.console import Console
+
+    from models.pretrained import tower_folder
+    from streams.evaluation.questions import read_questions
+    from streams.evaluation.table import measure, outcome
+    from streams.logs import RecordedLog, shipped_log
+
+    console = Console(stderr=True)
+    recorded = RecordedLog(folder) if folder else shipped_log("online-retail")
+    with console.status("Replaying the log through the profiles"):
+        questions = read_questions(recorded, part=part, seed=seed, limit=limit)
+    chosen_tower = tower or (None if folder else tower_folder())
+    ranked: list[Ranked] = []
+    if not without_serengpt:
+        ranked += _checkpoints(questions, models, seed=seed, threads=threads, cache=cache, console=console)
+    ranked += _baselines(questions, chosen_tower, sasrec, seed=seed, console=console)
+    found = outcome(
+        measure(ranked, questions.reported, seed=seed), questions.reported, log=questions.name, part=part, seed=seed
+    )
+    if as_json:
+        print_json(found)
+    else:
+        _show(found)
+
+
+def _checkpoints(
+    questions: Questions, models: tuple[str, ...], *, seed: int, threads: int, cache: Path | None, console: Console
+) -> Iterator[Ranked]:
+    from models.pretrained import serengpt_folder
+    from models.serengpt.embedded import load_engine
+    from streams.evaluation.checkpoints import named_folder, rank_checkpoint
+    from streams.evaluation.kept import KeptScores
+
+    kept = KeptScores(cache) if cache else None
+    folders = [named_folder(text) for text in models] or [(_NAME, serengpt_folder())]
+    for name, path in folders:
+        engine = load_engine(path, threads=threads)
+        yield from rank_checkpoint(name, engine, questions, seed=seed, kept=kept, console=console)
+
+
+def _baselines(
+    questions: Questions, tower: Path | None, sasrec: Path | None, *, seed: int, console: Console
+) -> Iterator[Ranked]:
+    from streams.evaluation.rankers import baselines
+
+    with console.status("Baselines") as status:
+        for row in baselines(questions, tower=tower, seed=seed):
+            status.update(f"Baselines: {row.name}")
+            yield row
+
+
+def _show(found: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    title = f"{found['log']}: serendipitous items, each among {found['negatives']} that were new to the user, too"
+    table = Table("ranker", *(Column(name, no_wrap=True, min_width=_CELL) for name in _SHOWN), title=title)
+    for ranker in found["rankers"]:
+        table.add_row(ranker["name"], *(_cell(ranker["metrics"][metric]) for metric in _SHOWN))
+    console = Console()
+    console.print(table)
+    console.print(
+        f"{found['cases']:,} visit days of {found['users']:,} users, {found['right_items']:,} right items, "
+        f"{found['part']} part, seed {found['seed']}"
+    )
+    for ranker in found["rankers"]:
+        if ranker["chosen_on_validation"]:
+            console.print(f"{ranker['name']}: {ranker['chosen_on_validation']} (chosen on the validation part)")
+    for verdict in found["verdicts"]:
+        console.print(verdict, highlight=False)
+
+
+def _cell(interval: dict[str, float]) -> str:
+    """A mean and its bounds in 17 characters, so that the table fits a narrow terminal."""
+    low, high = (f"{interval[name]:.3f}".removeprefix("0") for name in ("low", "high"))
+    return f"{interval['mean']:.3f} [{low} {high}]"

@@ -1,0 +1,1 @@
+"""Puts together what `seren evaluate` measures: questions from a log, rankers that answer, and tables."""

@@ -1,0 +1,87 @@
+"""SerenGPT checkpoints as rows of a table. Knows nothing about the other rankers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from models.catalogue import Catalogue
+from models.errors import CheckpointError
+from models.evaluation import serengpt
+from models.evaluation.choice import choose
+from models.evaluation.ranking import Case
+from models.serengpt.engine import Engine, Scored
+from streams.evaluation.kept import KeptScores
+from streams.evaluation.questions import Questions
+from streams.evaluation.rankers import Ranked
+
+
+def named_folder(text: str) -> tuple[str, Path]:
+    """The name and the folder of `NAME=PATH`; a path alone is named by its last part.
+
+    Raises:
+        CheckpointError: there is no such folder.
+
+    Example:
+        >>> named_folder("here=.")
+        ('here', PosixPath('.'))
+    """
+    name, _, path = text.rpartition("=")
+    folder = Path(path)
+    if not folder.is_dir():
+        message = f"model {text!r}: {folder} is no folder; give NAME=FOLDER of a checkpoint"
+        raise CheckpointError(message)
+    return name or folder.resolve().name, folder
+
+
+def rank_checkpoint(
+    name: str, engine: Engine, questions: Questions, *, seed: int, kept: KeptScores | None, console: Console
+) -> Iterator[Ranked]:
+    """A checkpoint in the reading that validation chose, as slates use it, and without anybody's profile.
+
+    Args:
+        name: of the checkpoint in the table.
+        engine: runs it.
+        questions: of one log.
+        seed: of ties in the choice.
+        kept: what was scored before, and gets what is scored now; None: nothing is kept.
+        console: shows how far it is.
+
+    Raises:
+        SerenError: the engine failed.
+    """
+    catalogue = questions.log.catalogue
+    before = serengpt.readings(_scored(questions.validation.cases, engine, catalogue, kept, console, f"{name}: choosing"))
+    chosen = choose(questions.validation.cases, before, seed=seed)
+    scored = _scored(questions.reported.cases, engine, catalogue, kept, console, f"{name}: scoring")
+    found = serengpt.readings(scored)
+    for row, reading, said in ((name, chosen, chosen), (f"{name}, as a slate uses it", serengpt.ALIGNED, "")):
+        yield Ranked(
+            name=row,
+            scores=found[reading],
+            chosen=said,
+            model_id=engine.model_id,
+            is_baseline=False,
+            validation=before[reading],
+        )
+    yield Ranked(name=f"{name}, without profile", scores=serengpt.prior(scored), model_id=engine.model_id, is_baseline=False)
+
+
+def _scored(
+    given: Sequence[Case], engine: Engine, catalogue: Catalogue, kept: KeptScores | None, console: Console, what: str
+) -> list[tuple[Scored, ...]]:
+    found = kept.find(engine, given, catalogue) if kept else None
+    if found is not None:
+        return found
+    scored: list[tuple[Scored, ...]] = []
+    with Progress(console=console) as progress:
+        task = progress.add_task(what, total=len(given))
+        for batch in serengpt.scored_batches(given, engine=engine, catalogue=catalogue):
+            scored.extend(batch)
+            progress.update(task, completed=len(scored))
+    if kept:
+        kept.keep(engine, given, catalogue, scored)
+    return scored

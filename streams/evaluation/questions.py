@@ -1,0 +1,82 @@
+"""The questions of one recorded log: the same cases and the same negatives for every ranker of a table.
+
+Knows nothing about rankers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from models.errors import LogError
+from models.evaluation.past import Rows, histories, sequences
+from models.evaluation.ranking import Case, cases
+from models.profiles import ProfilePolicy
+from models.training.samples import Sample
+from streams.logs import RecordedLog
+from streams.samples import LabelledLog, read_samples
+
+HISTORY = 200  # newest items of a user that rankers of sequences may read; the recipes' own bounds are lower
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Cases of one part, with their items as rows of the catalogue and what each user had wanted before."""
+
+    cases: list[Case]
+    items: list[Rows]
+    past: list[Rows]
+
+    @property
+    def users(self) -> list[str]:
+        """Whose case each is."""
+        return [case.user_id for case in self.cases]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Questions:
+    """What rankers of one log learn from, choose on, and are asked."""
+
+    name: str
+    log: LabelledLog
+    validation: Asked
+    reported: Asked
+
+    @property
+    def train(self) -> list[Sample]:
+        """The samples that may teach."""
+        return self.log.part("train")
+
+
+def read_questions(recorded: RecordedLog, *, part: Literal["test", "validation"], seed: int, limit: int | None) -> Questions:
+    """Replay a log and draw its cases.
+
+    Args:
+        recorded: a log folder.
+        part: that is reported; choices are made on the validation part in any case.
+        seed: of all draws.
+        limit: most cases of each part, drawn evenly; None: all.
+
+    Raises:
+        LogError: the log cannot be read, or a part holds no serendipitous item.
+    """
+    log = read_samples(recorded, policy=ProfilePolicy())
+    validation = _asked(log, log.part("validation"), seed=seed, limit=limit)
+    reported = validation if part == "validation" else _asked(log, log.part("test"), seed=seed, limit=limit)
+    for name, asked in (("validation", validation), (part, reported)):
+        if not asked.cases:
+            message = f"{recorded.folder}: the {name} part holds no serendipitous item, so there is nothing to rank"
+            raise LogError(message)
+    return Questions(name=recorded.about.name, log=log, validation=validation, reported=reported)
+
+
+def _asked(log: LabelledLog, samples: list[Sample], *, seed: int, limit: int | None) -> Asked:
+    found = cases(samples, catalogue=log.catalogue, seed=seed, limit=limit)
+    days = sequences(log.samples, log.catalogue)
+    return Asked(
+        cases=found,
+        items=[np.array([log.catalogue.index(item_id) for item_id in case.items], dtype=np.int64) for case in found],
+        past=histories(found, days, limit=HISTORY),
+    )

@@ -1,0 +1,112 @@
+"""Every ranker that SerenGPT is compared with, each tuned on the validation part where it has something to tune.
+
+Knows nothing about engines. A `Ranked` is one row of the table before it is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from models.evaluation import rankers
+from models.evaluation.choice import choose
+from models.evaluation.neighbours import PLANS, NeighbourPlan, Neighbours, by_neighbours
+from models.evaluation.past import seasons
+from models.evaluation.rankers import Scores
+from models.profiles.policy import DAY_MS
+from models.retrieval import RetrievalPolicy, Retriever
+from streams.evaluation.questions import Asked, Questions
+
+RECENT_DAYS = 28  # of the train part, for the popularity of the season
+HALF_LIVES_DAYS = (2.0, 4.0, 7.0, 14.0, 28.0, 56.0)  # of the popularity on the eve; validation chooses
+
+Answer = Callable[[Asked], Scores]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranked:
+    """One ranker's scores of all reported cases.
+
+    `chosen`: the variant that validation chose, empty where there was no choice. `is_baseline`: somebody to beat.
+    """
+
+    name: str
+    scores: Scores
+    chosen: str = ""
+    model_id: str | None = None
+    is_baseline: bool = True
+    validation: Scores = field(default_factory=list)  # the same variant's, for what is combined with others
+
+
+def baselines(questions: Questions, *, tower: Path | None, seed: int) -> Iterator[Ranked]:
+    """The rankers that need no language model and no torch.
+
+    Args:
+        questions: of one log.
+        tower: a model folder with a tower that was trained on this log; None: there is none, and no row of it.
+        seed: of the random ranker, and of ties in choices.
+
+    Yields:
+        Rows as they are ready.
+    """
+    yield Ranked(name="random", scores=rankers.by_chance(questions.reported.cases, seed=seed))
+    yield from _popularity(questions)
+    yield tuned("popularity on the eve", _eves(questions), questions, seed=seed)
+    yield Ranked(name="category rule", scores=rankers.by_category(questions.reported.cases, questions.log.catalogue))
+    yield tuned("item-kNN", _neighbours(questions), questions, seed=seed)
+    if tower is not None:
+        yield by_tower(questions, Retriever.build(questions.log.catalogue, tower))
+
+
+def tuned(name: str, variants: Mapping[str, Answer], questions: Questions, *, seed: int) -> Ranked:
+    """The variant that ranks the validation part best, on the reported part."""
+    tried = {variant: answer(questions.validation) for variant, answer in variants.items()}
+    chosen = choose(questions.validation.cases, tried, seed=seed)
+    return Ranked(name=name, scores=variants[chosen](questions.reported), chosen=chosen, validation=tried[chosen])
+
+
+def by_tower(questions: Questions, retriever: Retriever) -> Ranked:
+    """The cosine of an item and the user's recent history."""
+    decay = RetrievalPolicy().history_decay
+    asked = (questions.reported.cases, questions.validation.cases)
+    scores, validation = (rankers.by_tower(given, retriever, decay=decay) for given in asked)
+    return Ranked(name="trained tower", scores=scores, validation=validation)
+
+
+def _popularity(questions: Questions) -> Iterator[Ranked]:
+    train, given = questions.train, questions.reported.cases
+    since_ms = questions.log.split.train_end_ms - RECENT_DAYS * DAY_MS
+    yield Ranked(name="popularity", scores=rankers.by_popularity(given, rankers.popularity_counts(train)))
+    recent = rankers.popularity_counts(train, since_ms=since_ms)
+    yield Ranked(name=f"popularity, last {RECENT_DAYS} days", scores=rankers.by_popularity(given, recent))
+
+
+def _eves(questions: Questions) -> dict[str, Answer]:
+    """Popularity as it stands on the eve of each case: what a counter that never stops would say."""
+
+    def answer(half_life_days: float) -> Answer:
+        def scores(asked: Asked) -> Scores:
+            found = seasons(asked.cases, questions.log.samples, questions.log.catalogue, half_life_days=half_life_days)
+            return [season[items].tolist() for season, items in zip(found, asked.items, strict=True)]
+
+        return scores
+
+    return {f"half-life {days:g} days": answer(days) for days in HALF_LIVES_DAYS}
+
+
+def _neighbours(questions: Questions) -> dict[str, Answer]:
+    sets = {
+        together: Neighbours(questions.train, questions.log.catalogue, together=together)
+        for together in {plan.together for plan in PLANS}
+    }
+
+    def answer(plan: NeighbourPlan) -> Answer:
+        return lambda asked: by_neighbours(sets[plan.together], asked.past, asked.items, plan)
+
+    return {
+        f"together in a {plan.together}, shrinkage {plan.shrinkage:g}, decay {plan.decay:g}, newest {plan.history}": answer(
+            plan
+        )
+        for plan in PLANS
+    }
