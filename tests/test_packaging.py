@@ -35,6 +35,8 @@ READ_BY_A_RUN = {
     "models/pretrained/serengpt-small/ct2/config.json",
     "models/pretrained/serengpt-small/tokenizer.json",
     "models/pretrained/tower-small/tower.npz",
+    "models/pretrained/distilled-small/distilled.npz",
+    "models/pretrained/distilled-small/card.json",
 }
 
 # Run from the unpacked wheel: reads every kind of file that the code reads by itself.

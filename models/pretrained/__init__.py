@@ -15,3 +15,8 @@ def serengpt_folder() -> Path:
 def tower_folder() -> Path:
     """The vector channel's tower that was trained on the shipped log."""
     return _HERE / "tower-small"
+
+
+def distilled_folder() -> Path:
+    """The scorer that was fitted to the scores of that SerenGPT, in the space of that tower."""
+    return _HERE / "distilled-small"

@@ -40,9 +40,17 @@ def aligned_score(scored: Scored) -> float:
         >>> round(aligned_score(Scored(logprob=nobody + math.log(3), prior_logprob=nobody, tokens=2)), 6)
         0.75
     """
+    return 1.0 / (1.0 + math.exp(-max(-_FAR, min(_FAR, log_odds(scored)))))
+
+
+def log_odds(scored: Scored) -> float:
+    """The same before the logistic function: ln(p / r), 0 where the user makes the title as likely as the reference does.
+
+    Raises:
+        ValueError: a log-probability is not finite.
+    """
     if not (math.isfinite(scored.logprob) and math.isfinite(scored.prior_logprob)):
         message = f"scored: log-probabilities {scored.logprob} and {scored.prior_logprob}, must be finite"
         raise ValueError(message)
     reference = PRIOR_SHARE * scored.prior_logprob - (1 - PRIOR_SHARE) * math.log(TITLES)
-    log_odds = max(-_FAR, min(_FAR, scored.logprob - reference))
-    return 1.0 / (1.0 + math.exp(-log_odds))
+    return scored.logprob - reference
