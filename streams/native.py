@@ -31,6 +31,8 @@ MODULES = (
     "models/profiles/state.py",
     "models/profiles/update.py",
     "models/profiles/window.py",
+    "streams/agents/arrivals.py",
+    "streams/codec.py",
     "streams/knowledge.py",
     "streams/partition.py",
     "streams/records.py",

@@ -355,7 +355,8 @@ def test_every_count_of_the_workers_has_a_metric() -> None:
 
 
 def _source(module: Any) -> str:
-    return Path(module.__file__).read_text(encoding="utf-8")
+    path = Path(module.__file__)
+    return (path.parent / path.name.partition(".")[0]).with_suffix(".py").read_text(encoding="utf-8")  # compiled or not
 
 
 async def test_wait_for_a_slate_is_observed_into_the_histogram(judging: JudgingWorker) -> None:
