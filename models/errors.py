@@ -9,6 +9,7 @@
     │   └── UnsoundAnswer      the model's scores are not finite                -> a lower tier answers, if there is one
     ├── EngineError            SerenGPT's engine
     │   ├── EngineOverloaded   retriable; carries `retry_after_s`
+    │   ├── EngineHung         did no work for too long; it was replaced
     │   └── EngineDead         fatal: let the process end and be restarted
     ├── StoreError
     │   └── StoreUnavailable   retriable: Redis is away, nothing may be acknowledged meanwhile
@@ -103,6 +104,10 @@ class EngineOverloaded(EngineError):
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class EngineHung(EngineError):
+    """The engine moved nothing for too long while it had work; the next call gets a new one."""
 
 
 class EngineDead(EngineError):

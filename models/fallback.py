@@ -16,13 +16,14 @@ from typing import NamedTuple
 
 from models import category_rule
 from models.catalogue import Catalogue
-from models.entities import Digest, Item, Request, Seen, Tier, fingerprint
+from models.entities import Digest, Item, PackedRequest, Request, Seen, Tier, Trace, fingerprint
 from models.errors import SerenError, UnsoundAnswer
 from models.pipeline import Answer, ServePolicy, answered, shortlist_of
 from models.retrieval import Retriever, distinct
 from models.retrieval.retriever import UNWANTED
 
 MODEL_ID = "category-rule"  # what slates of the category tier say made them
+NO_MODEL_ID = "none"  # and those of the tier `nothing`, where the tiers below SerenGPT had no item
 
 
 class Judge(NamedTuple):
@@ -70,6 +71,27 @@ def category_judge(departments: Departments) -> Judge:
         return category_rule.aligned(digest, items, departments=departments.by_leaf())
 
     return Judge("category", MODEL_ID, aligned)
+
+
+def nothing_for(request: PackedRequest) -> Answer:
+    """The answer where no tier has an item for the user: so that readers can tell it from one that is still being made.
+
+    Its trace has no digest: the profile may be what could not be read.
+    """
+    trace = Trace(
+        user_id=request.user_id,
+        surface=request.surface,
+        reason=request.reason,
+        as_of_ms=request.as_of_ms,
+        offset=request.offset,
+        digest=Digest(),
+        imagined=(),
+        candidates=(),
+        filtered=(),
+        kept=(),
+        tier="nothing",
+    )
+    return Answer(items=(), trace=trace, tier="nothing", model_id=NO_MODEL_ID)
 
 
 def serve_without_model(

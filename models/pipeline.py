@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -121,9 +122,20 @@ def serve_packed(
         EngineError: see `serve_batch`.
         UnknownVersion: a newer release wrote one of the profiles; nothing was answered.
     """
+    walk = partial(serve_batch, engine=engine, retriever=retriever, catalogue=catalogue, policy=policy)
+    return serve_unpacked(packed, walk, catalogue=catalogue, profile=profile)
+
+
+def serve_unpacked(
+    packed: Sequence[PackedRequest],
+    walk: Callable[[Sequence[Request]], list[Answer | SerenError]],
+    *,
+    catalogue: Catalogue,
+    profile: ProfilePolicy,
+) -> list[Answer | SerenError]:
+    """Any walk over requests as they come on their topic; see `serve_packed`."""
     read = [_unpacked(one, catalogue, profile) for one in packed]
-    requests = [one for one in read if isinstance(one, Request)]
-    answers = iter(serve_batch(requests, engine=engine, retriever=retriever, catalogue=catalogue, policy=policy))
+    answers = iter(walk([one for one in read if isinstance(one, Request)]))
     return [one if isinstance(one, SerenError) else next(answers) for one in read]
 
 

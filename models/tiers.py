@@ -12,14 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from models.entities import Tier
 
-# Why the tier changed. failed: calls of the model failed one after the other; dead, hung: it is gone, or did no work;
-# unsound: its scores were no numbers; slow: a batch took too long; queue: somebody waits too long; recovered: the way up.
-Why = Literal["failed", "dead", "hung", "unsound", "slow", "queue", "recovered"]
-AT_ONCE: frozenset[Why] = frozenset({"dead", "hung", "queue"})  # the others count, and `failures_count` of them step down
+# Why the tier changed. failed: calls of the model failed one after the other; unsound: its scores were no numbers; slow: a
+# batch took too long; late: a batch took so long that it was given up; overloaded: it took no batch for so long; dead, hung:
+# it is gone, or did no work; queue: somebody waits too long; recovered: the way up.
+Why = Literal["failed", "unsound", "slow", "late", "overloaded", "dead", "hung", "queue", "recovered"]
+AT_ONCE: frozenset[Why] = frozenset(get_args(Why)) - {"failed", "unsound", "slow"}  # of these, `failures_count` in a row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,7 @@ class TierPolicy:
     # second that of the same one.
     failures_count: int = 3
     slow_s: float = 60.0  # a batch that took longer counts as failed: a slow model on the CPU takes half of that for eight
+    late_s: float = 180.0  # a batch is not waited for longer, nor an engine that takes nothing: its users have waited enough
     # Since the oldest request in hand reached its topic. A visit lasts about a quarter of an hour; what is answered later
     # has missed the visit that it was asked for.
     queue_age_s: float = 900.0

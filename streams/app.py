@@ -18,7 +18,7 @@ from models.catalogue import Catalogue
 from models.entities import Item
 from models.errors import DecodeError
 from streams import topics
-from streams.agents.answering import Serve
+from streams.agents.answering import LowerTiers, Serve
 from streams.agents.judging import JudgingWorker
 from streams.agents.profiles import ProfilesWorker
 from streams.config import Settings
@@ -45,6 +45,7 @@ _TAKE_OVER_S = 75.0
 # Chunks that wait between the consumer and the agent: enough to keep it busy, few enough to hold back early.
 _BUFFERED_CHUNKS = 4
 _RECORDS_PER_CHUNK = 5_000
+_ONLY_SERENGPT = LowerTiers()
 
 
 async def load_items(settings: Settings) -> list[Item]:
@@ -93,12 +94,27 @@ def profiles_app(settings: Settings, items: Sequence[Item]) -> ChunkApp:
     return app
 
 
-def judging_app(settings: Settings, serve: Serve, catalogue: Catalogue, calls: ModelCalls | None = None) -> ChunkApp:
-    """A judging worker as a Faust app; `serve` is its walk with its model, on this catalogue; `calls` the meter."""
+def judging_app(
+    settings: Settings,
+    serve: Serve,
+    catalogue: Catalogue,
+    calls: ModelCalls | None = None,
+    lower: LowerTiers = _ONLY_SERENGPT,
+) -> ChunkApp:
+    """A judging worker as a Faust app.
+
+    Args:
+        settings: where it works, and what bounds it.
+        serve: SerenGPT's walk with its model.
+        catalogue: what the walks work on.
+        calls: the model's meter.
+        lower: the tiers below it.
+    """
     app, spans = _new_app(settings, "seren-judging"), spans_of(os.environ, service="seren-judging")
     redis = Redis.from_url(settings.redis.url)
     worker = JudgingWorker(
         serve=serve,
+        lower=lower,
         slates=SlateStore(
             redis,
             tenant=settings.redis.tenant,

@@ -21,8 +21,10 @@ from redis.connection import parse_url
 
 from models.blend import BlendPolicy
 from models.errors import ConfigError, brief
+from models.fallback import FallbackPolicy
 from models.judging.policy import JudgePolicy
 from models.pipeline import ServePolicy
+from models.tiers import TierPolicy
 from streams.agents.limits import JudgingLimits, ProfilesLimits
 from streams.health import HealthPolicy
 from streams.partition import Rules
@@ -55,6 +57,9 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "judging.batch": (1, 1024),
     "judging.max_waiting": (1, 1_000_000),  # with room for nobody, nothing would ever be answered
     "judging.hard_ttl_s": (1, 3.2e9),
+    "tiers.failures_count": (1, 1_000),
+    "tiers.probe_s": (0.1, 3_600),
+    "tiers.probes_count": (1, 1_000),
     "serengpt.threads": (1, 256),
     "serve.selection.slate_size": (1, ITEMS),
     "serve.combine.relevance_weight": (0.001, 1000),  # some weight must be above 0; the same below
@@ -133,6 +138,8 @@ class Settings:
     serengpt: SerenGPTSettings = field(default_factory=SerenGPTSettings)
     serve: ServePolicy = field(default_factory=ServePolicy)
     blend: BlendPolicy = field(default_factory=BlendPolicy)
+    tiers: TierPolicy = field(default_factory=TierPolicy)
+    fallback: FallbackPolicy = field(default_factory=FallbackPolicy)
     judge: JudgePolicy = field(default_factory=JudgePolicy)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     health: HealthPolicy = field(default_factory=HealthPolicy)
@@ -180,6 +187,7 @@ def check(settings: Settings) -> None:
         message = f"configuration: serengpt.engine = {brief(settings.serengpt.engine)!r} must be one of {', '.join(ENGINES)}"
         raise ConfigError(message)
     _check_timeouts(settings.kafka, settings.profiles)
+    _check_tiers(settings.tiers)
     try:
         parse_url(settings.redis.url)  # type: ignore[no-untyped-call]
     except ValueError as error:
@@ -201,6 +209,15 @@ def _check_timeouts(kafka: KafkaSettings, profiles: ProfilesLimits) -> None:
             f"{kafka.session_timeout_s}"
         )
         raise ConfigError(message)
+
+
+def _check_tiers(tiers: TierPolicy) -> None:
+    """A batch is slow before it is given up, and a queue is young before it is old: else a step would undo the one before."""
+    for lower, upper in (("slow_s", "late_s"), ("queue_young_s", "queue_age_s")):
+        least, most = getattr(tiers, lower), getattr(tiers, upper)
+        if least > most:
+            message = f"configuration: tiers.{lower} = {least} must be at most tiers.{upper} = {most}"
+            raise ConfigError(message)
 
 
 def _check_number(key: str, value: Any) -> None:

@@ -7,13 +7,14 @@ user, an item or anything else without a small bound.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Protocol
+from typing import Protocol, get_args
 
 from faust.types import TP
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from models.tiers import Why
 from streams import topics
 from streams.agents.judging import JudgingWorker
 from streams.agents.outages import CAUSES, Outages
@@ -115,6 +116,19 @@ JUDGING_COUNTERS: Table = (
             "nothing": "answers_nothing",
         },
     ),
+    (
+        "seren_tier_switches",
+        "why",
+        "Changes of the tier that answers, by what made it change; recovered: SerenGPT answers again",
+        {why: f"tier_{why}" for why in get_args(Why)},
+    ),
+    (
+        "seren_tier_probes",
+        "outcome",
+        "Questions to SerenGPT while a lower tier answers, to learn whether it is back",
+        {"passed": "probes_passed", "failed": "probes_failed"},
+    ),
+    ("seren_unsound_answers", "by", "Requests whose scores SerenGPT made no numbers", {"serengpt": "unsound"}),
     ("seren_requests_served", "outcome", "Requests that needed no answer of their own", {"coalesced": "coalesced"}),
 )
 _RETRIES: Table = (
@@ -176,6 +190,10 @@ class _JudgingCollector(Collector):
         yield _by_call("seren_model_calls", "Calls of SerenGPT", calls.calls)
         yield _by_call("seren_model_call_failures", "Calls of SerenGPT that failed as a whole", calls.failures)
         yield _by_call("seren_model_seconds", "Time in calls of SerenGPT", calls.seconds)
+        tier = GaugeMetricFamily("seren_tier", "1: this tier answers now", labels=["tier"])
+        for name in worker.tiers:
+            tier.add_metric([name], float(name == worker.tier))
+        yield tier
         yield GaugeMetricFamily("seren_users_waiting", "Users who wait for a slate", value=worker.waiting_count)
         undone = worker.undone()
         yield GaugeMetricFamily("seren_requests_undone", "Requests taken and not finished with", value=len(undone))

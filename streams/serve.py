@@ -11,10 +11,12 @@ import faust
 from models.catalogue import Catalogue
 from models.entities import PackedRequest
 from models.errors import SerenError
-from models.pipeline import Answer, ServePolicy, serve_packed
+from models.fallback import Departments, FallbackPolicy, category_judge, serve_without_model
+from models.pipeline import Answer, ServePolicy, serve_packed, serve_unpacked
 from models.pretrained import tower_folder
 from models.profiles import ProfilePolicy
 from models.retrieval import Retriever
+from streams.agents.answering import Rung
 from streams.engines import load_engine
 from streams.model_calls import MeasuredEngine, ModelCalls
 from streams.transport import ChunkApp
@@ -52,6 +54,43 @@ def load_judge(
     measured = MeasuredEngine(load_engine(engine, model, threads=threads), calls or ModelCalls())
     retriever = Retriever.build(catalogue, tower_folder())
     return partial(serve_packed, engine=measured, retriever=retriever, catalogue=catalogue, policy=policy, profile=profile)
+
+
+def load_rungs(
+    catalogue: Catalogue,
+    *,
+    policy: ServePolicy,
+    profile: ProfilePolicy,
+    fallback: FallbackPolicy,
+) -> tuple[Rung, ...]:
+    """The walks of the tiers below SerenGPT, best first; they need no language model.
+
+    Args:
+        catalogue: may change while they are in use.
+        policy: counts, weights and thresholds, as for SerenGPT.
+        profile: the policy by which the profiles in the requests were made.
+        fallback: what they look for instead of imagined titles.
+
+    Raises:
+        CheckpointError: a model folder is missing or corrupt.
+    """
+    retriever, departments = Retriever.build(catalogue, tower_folder()), Departments(catalogue)
+    walks = [
+        (
+            judge.tier,
+            partial(
+                serve_without_model,
+                judge=judge,
+                departments=departments,
+                retriever=retriever,
+                catalogue=catalogue,
+                policy=policy,
+                fallback=fallback,
+            ),
+        )
+        for judge in (category_judge(departments),)
+    ]
+    return tuple(Rung(tier, partial(serve_unpacked, walk=walk, catalogue=catalogue, profile=profile)) for tier, walk in walks)
 
 
 def run(app: ChunkApp, *, log_level: str) -> None:

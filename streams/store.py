@@ -104,6 +104,15 @@ class SlateStore:
             value: Any = await self._client.get(slate_key(self._tenant, user_id, surface))
         return None if value is None else decode_slate(value)
 
+    async def has(self, user_id: str, surface: str) -> bool:
+        """Whether there is a slate, whatever is in it.
+
+        Raises:
+            StoreUnavailable: Redis is away.
+        """
+        with translating():
+            return bool(await self._client.exists(slate_key(self._tenant, user_id, surface)))
+
     async def why(self, user_id: str, surface: str) -> Trace | None:
         """The trace behind the stored slate; None when none was kept.
 

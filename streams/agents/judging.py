@@ -8,6 +8,10 @@ A Redis that dies may lose what it acknowledged in its last second. So a slate i
 `JudgingLimits.settle_s`, which brings it back where it was lost, and changes nothing where it still is; only then is its
 request finished. Until then readers of a lost slate find an older one, or none; a Redis that forgets more than that keeps the
 older one until the user's next request.
+
+Where SerenGPT cannot answer, a lower tier does (`streams.agents.answering`). Where none of them has an item, the last good
+slate stays as it is until it expires: nothing worse is put over it. A user without one gets an empty slate of the tier
+`nothing`.
 """
 
 from __future__ import annotations
@@ -21,11 +25,12 @@ from typing import NamedTuple
 import msgspec
 from faust.types import TP
 
-from models.entities import Slate
+from models.entities import Slate, Tier
 from models.errors import SerenError, Verdict, verdict
+from models.fallback import nothing_for
 from models.pipeline import Answer
 from streams import codec, topics
-from streams.agents.answering import Answering, Run, Serve
+from streams.agents.answering import Answering, LowerTiers, Run, Serve
 from streams.agents.clock import Clock
 from streams.agents.limits import JudgingLimits
 from streams.agents.outages import Outages
@@ -43,6 +48,7 @@ from streams.tracing import context_of, trace_id_of
 from streams.transport import Chunk
 
 Commit = Callable[[Mapping[TP, int]], Awaitable[bool]]
+_NONE = LowerTiers()
 
 
 class Settling(NamedTuple):
@@ -57,7 +63,8 @@ class JudgingWorker:
     """Answers requests.
 
     Args:
-        serve: the judging walk; blocking.
+        serve: SerenGPT's judging walk; blocking.
+        lower: the tiers below it.
         slates: where slates go.
         produce: puts records on a topic (dead letters).
         commit: commits offsets to Kafka.
@@ -70,6 +77,7 @@ class JudgingWorker:
         self,
         *,
         serve: Serve,
+        lower: LowerTiers = _NONE,
         slates: SlateStore,
         produce: Produce,
         commit: Commit,
@@ -83,7 +91,10 @@ class JudgingWorker:
         self.spans: Spans = NoSpans()
         self.event_to_slate_s = Distribution()
         self.answer_s = Distribution()
-        self._answering = Answering(serve, outages=self.outages, limits=limits, run=run)
+        self._answering = Answering(
+            serve, lower, outages=self.outages, limits=limits, run=run, clock=clock, counts=self.counts
+        )
+        self._probe_s = lower.policy.probe_s
         self._publisher = Publisher(slates, outages=self.outages, counts=self.counts, remembered_count=limits.max_waiting)
         self._produce = produce
         self._commit = commit
@@ -175,7 +186,8 @@ class JudgingWorker:
 
     async def serve_forever(self) -> None:
         """Serves what waits, batch by batch, oldest first, and sees to it that what was published stays."""
-        tasks = [asyncio.create_task(self._serve_waiting()), asyncio.create_task(self._settle_published())]
+        work = (self._serve_waiting(), self._settle_published(), self._probe_now_and_then())
+        tasks = [asyncio.create_task(one) for one in work]
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -193,7 +205,8 @@ class JudgingWorker:
     async def _serve_batch(self, batch: list[Waiting]) -> None:
         begun_s, contexts = self._clock.monotonic(), [waiting.context for waiting in batch]
         with self.spans.during("answer", {"seren.requests": len(batch)}, contexts=contexts):
-            answers = await self._answering.answers([waiting.request for waiting in batch])
+            asked = [waiting.request for waiting in batch]
+            answers = await self._answering.answers(asked, queue_age_s=self._queue_age_s())
         seconds, ended_s = self._clock.monotonic() - begun_s, self._clock.time()
         self.answer_s.add(seconds)
         self.spans.of_traces("seren answer", contexts, begun_s=ended_s - seconds, ended_s=ended_s)
@@ -202,8 +215,10 @@ class JudgingWorker:
         for waiting, answer in zip(batch, answers, strict=True):
             if isinstance(answer, Exception):
                 await self._bury_request(waiting, answer)
+            elif answer is None and await self._publisher.has_slate(waiting.request.user_id, waiting.request.surface):
+                self.counts["answers_last_good"] += 1
             else:
-                publications.append(self._publication(waiting, answer, published_ms))
+                publications.append(self._publication(waiting, answer or nothing_for(waiting.request), published_ms))
                 answered.append(waiting)
         outcomes = await self._publisher.publish(publications)
         for waiting, outcome in zip(answered, outcomes, strict=True):
@@ -219,6 +234,16 @@ class JudgingWorker:
             self._settle(publications, batch)
         else:
             await self._finish_all(batch)
+
+    async def _probe_now_and_then(self) -> None:
+        while not _cancelled():
+            await asyncio.sleep(self._probe_s)
+            await self._answering.probe(queue_age_s=self._queue_age_s)
+
+    def _queue_age_s(self) -> float:
+        """Since the oldest request in hand reached its topic; 0 without any, or when no broker has said when."""
+        asked_ms = min((one.asked_ms for one in self.undone() if one.asked_ms > 0), default=None)
+        return 0.0 if asked_ms is None else max(0.0, self._clock.time() - asked_ms / 1000)
 
     def _settle(self, publications: list[Publication], batch: list[Waiting]) -> None:
         self._settling.put_nowait(Settling(self._clock.monotonic() + self._limits.settle_s, publications, batch))
@@ -280,6 +305,16 @@ class JudgingWorker:
     def waiting_count(self) -> int:
         """Users who wait for a slate."""
         return len(self._queue)
+
+    @property
+    def tier(self) -> Tier:
+        """Who answers now."""
+        return self._answering.tier
+
+    @property
+    def tiers(self) -> tuple[Tier, ...]:
+        """Who can, best first."""
+        return self._answering.tiers
 
     @property
     def stale_replaced(self) -> int:

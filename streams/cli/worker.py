@@ -37,9 +37,10 @@ def profiles(config: Path | None, log_level: str) -> None:
 def judging(config: Path | None, log_level: str) -> None:
     """Requests in, slates out."""
     from models.catalogue import Catalogue
+    from streams.agents.answering import LowerTiers
     from streams.app import judging_app, load_items
     from streams.model_calls import ModelCalls
-    from streams.serve import load_judge, run
+    from streams.serve import load_judge, load_rungs, run
 
     settings = settings_of(config)
     catalogue = Catalogue(asyncio.run(load_items(settings)))
@@ -54,7 +55,8 @@ def judging(config: Path | None, log_level: str) -> None:
         calls=calls,
     )
     _say_ready(log_level)
-    run(judging_app(settings, serve, catalogue, calls), log_level=log_level)
+    rungs = load_rungs(catalogue, policy=settings.serve, profile=settings.rules.profile, fallback=settings.fallback)
+    run(judging_app(settings, serve, catalogue, calls, LowerTiers(rungs, settings.tiers)), log_level=log_level)
 
 
 @click.command("topics")

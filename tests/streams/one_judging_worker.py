@@ -11,17 +11,19 @@ from typing import Any, NamedTuple
 import redis.asyncio
 from faust.types import TP
 
-from models.entities import Digest, PackedRequest, ScoredItem, Trace
+from models.entities import Digest, PackedRequest, ScoredItem, Tier, Trace
 from models.errors import SerenError, StoreUnavailable
 from models.pipeline import Answer
 from models.profiles import Profile, encode
 from streams import codec, topics
+from streams.agents.answering import LowerTiers
 from streams.agents.judging import JudgingWorker
 from streams.agents.limits import JudgingLimits
 from streams.production import Outgoing
 from streams.store import Publication, SlateStore
 from streams.transport import Chunk
 
+ONLY_SERENGPT = LowerTiers()
 NOW_MS = 1_700_000_000_000
 
 
@@ -64,6 +66,7 @@ class Judge:
         self.raises: list[Exception] = []
         self.instead: dict[str, Answer | SerenError] = {}  # what these users get instead
         self.bombs: set[str] = set()  # users whose requests end the whole call
+        self.raises_for: dict[str, Exception] = {}  # the same, each with an error of their own
         self.open = threading.Event()
         self.open.set()
 
@@ -74,6 +77,8 @@ class Judge:
             raise self.raises.pop(0)
         if self.bombs & {request.user_id for request in requests}:
             raise ZeroDivisionError("a bug")
+        for user in self.raises_for.keys() & {request.user_id for request in requests}:
+            raise self.raises_for[user]
         return [self.instead.get(request.user_id) or answer(request) for request in requests]
 
 
@@ -97,9 +102,10 @@ class House:
         self.slates_at_commit.append(sum([await self.offset_of(user) is not None for user in "uvw"]))
         return True
 
-    async def worker(self, *numbers: int, **limits: Any) -> JudgingWorker:
+    async def worker(self, *numbers: int, lower: LowerTiers = ONLY_SERENGPT, **limits: Any) -> JudgingWorker:
         made = JudgingWorker(
             serve=self.judge,
+            lower=lower,
             slates=self.slates,
             produce=self.produce,
             commit=self.commit,
@@ -146,7 +152,7 @@ def request(user: str, offset: int, epoch: int = 1) -> PackedRequest:
     )
 
 
-def answer(asked: PackedRequest) -> Answer:
+def answer(asked: PackedRequest, tier: Tier = "serengpt") -> Answer:
     item = ScoredItem(
         item_id=f"for {asked.user_id} at {asked.offset}",
         serendipity=0.5,
@@ -168,7 +174,7 @@ def answer(asked: PackedRequest) -> Answer:
         filtered=(),
         kept=(item,),
     )
-    return Answer(items=(item,), trace=trace, tier="serengpt", model_id="m")
+    return Answer(items=(item,), trace=trace, tier=tier, model_id="m")
 
 
 def chunk(*asked: PackedRequest | bytes, first: int = 0, number: int = 0, headers: Any = ()) -> Chunk:

@@ -196,9 +196,16 @@ async def test_judging_worker_s_names_are_these_and_no_others(judging: JudgingWo
     found = samples(judging_registry(judging, await watched(judging), ModelCalls()))
     calls = ("model_calls", "model_call_failures", "model_seconds")
     tiers = ("serengpt", "distilled", "category", "last_good", "nothing")
+    whys = ("failed", "unsound", "slow", "late", "overloaded", "dead", "hung", "queue", "recovered")
     assert names(found) == OF_ANY | histogram_names(EVENT_TO_SLATE, "seren_answer_duration_seconds") | {
         f'seren_{name}_total{{call="{call}"}}' for name in calls for call in ("imagine", "score")
     } | {f'seren_answers_total{{tier="{tier}"}}' for tier in tiers} | {
+        f'seren_tier_switches_total{{why="{why}"}}' for why in whys
+    } | {
+        'seren_tier{tier="serengpt"}',
+        'seren_tier_probes_total{outcome="passed"}',
+        'seren_tier_probes_total{outcome="failed"}',
+        'seren_unsound_answers_total{by="serengpt"}',
         'seren_slates_total{outcome="accepted"}',
         'seren_slates_total{outcome="repeated"}',
         'seren_slates_total{outcome="refused"}',
