@@ -65,7 +65,9 @@ class Check:
     advice: str = ""
 
 
-async def check_all(*, bootstrap: str, redis_url: str, tenant: str, engine: str, model: str) -> list[Check]:
+async def check_all(
+    *, bootstrap: str, redis_url: str, tenant: str, engine: str, model: str, key_file: str = ""
+) -> list[Check]:
     """Every check, in the order in which a broken one explains those after it.
 
     Args:
@@ -73,7 +75,8 @@ async def check_all(*, bootstrap: str, redis_url: str, tenant: str, engine: str,
         redis_url: Redis's.
         tenant: whose checkpoints are looked at.
         engine: SerenGPT's, by name.
-        model: a SerenGPT checkpoint folder; empty: the one in the package.
+        model: a SerenGPT checkpoint folder or a registry of them; empty: the one in the package.
+        key_file: holds the key that a registry's versions are signed with; empty: none.
     """
     redis_checks, checkpoints = await _redis(redis_url, tenant)
     kafka_checks, partitions = await _kafka(bootstrap)
@@ -84,7 +87,7 @@ async def check_all(*, bootstrap: str, redis_url: str, tenant: str, engine: str,
         *redis_checks,
         *kafka_checks,
         *progress,
-        check_serengpt(engine, model),
+        check_serengpt(engine, model, key_file),
         check_tower(),
     ]
 
@@ -118,10 +121,10 @@ def check_hot_path() -> Check:
     return Check("hot path", "ok", told)
 
 
-def check_serengpt(engine: str, model: str) -> Check:
+def check_serengpt(engine: str, model: str, key_file: str = "") -> Check:
     """Whether the SerenGPT checkpoint loads into its engine."""
     try:
-        loaded = load_engine(engine, model, threads=1)
+        loaded = load_engine(engine, model, threads=1, key_file=key_file)
     except ConfigError as error:
         return Check("SerenGPT", "failed", str(error), "install what it needs, or set serengpt.engine to ctranslate2")
     except CheckpointError as error:

@@ -114,7 +114,9 @@ class SerenGPTSettings:
 
     # ctranslate2: int8 on the CPU. torch: bf16 on a GPU, float32 on the CPU without one; needs the extra seren[torch].
     engine: str = "ctranslate2"
-    model: str = ""  # a checkpoint folder; empty: the small one in the package
+    # A checkpoint folder, or a registry of versions (seren models), which is followed; empty: the small one in the package.
+    model: str = ""
+    key_file: str = ""  # holds the key that a registry's versions are signed with; empty: their contents alone are checked
     threads: int = 1  # on the CPU
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Protocol, cast
 
 from models.errors import ConfigError
 from models.pretrained import serengpt_folder
+from models.registry import Registry, is_registry, model_key
 from models.serengpt import embedded
 from models.serengpt.engine import Engine
 from models.serengpt.prompt import PROMPT_TOKENS
+from streams.live_engine import LiveEngine
 
 _TORCH_NEEDS = ("torch", "safetensors")
 
@@ -19,27 +22,51 @@ _TORCH_NEEDS = ("torch", "safetensors")
 class LoadedEngine(Engine, Protocol):
     """An engine that holds memory, a device, perhaps threads; `runtime` says in words what it runs on."""
 
-    runtime: str
+    @property
+    def runtime(self) -> str:
+        """Software, precision and device."""
+        ...
 
     def close(self) -> None:
         """Ends what it holds; it answers no more."""
         ...
 
 
-def load_engine(engine: str, model: str, *, threads: int, prompt_tokens: int = PROMPT_TOKENS) -> LoadedEngine:
+def load_engine(
+    engine: str, model: str, *, threads: int, prompt_tokens: int = PROMPT_TOKENS, key_file: str = ""
+) -> LoadedEngine:
     """The engine of a name with its checkpoint.
 
     Args:
         engine: `ctranslate2` or `torch`: see `streams.config.ENGINES`.
-        model: a checkpoint folder; empty for the one in the package.
+        model: a checkpoint folder, or a registry of versions, which is then followed; empty for the one in the package.
         threads: on the CPU.
         prompt_tokens: budget of a prompt.
+        key_file: holds the key that a registry's versions must be signed with; empty: none.
 
     Raises:
         ConfigError: there is no engine of that name, or it needs packages that are not installed.
         CheckpointError: the folder is missing, corrupt, or of another prompt version or architecture.
     """
     folder = Path(model) if model else serengpt_folder()
+    load = partial(_load, engine, threads=threads, prompt_tokens=prompt_tokens)
+    return LiveEngine(Registry(folder, key=model_key(key_file)), load) if is_registry(folder) else load(folder)
+
+
+def checkpoint_folder(model: str, *, key_file: str = "") -> Path:
+    """The checkpoint that `serengpt.model` means now: the folder itself, or the one that serves of a registry, verified.
+
+    Raises:
+        CheckpointError: no version of the registry serves, or it does not verify.
+    """
+    folder = Path(model) if model else serengpt_folder()
+    if not is_registry(folder):
+        return folder
+    registry = Registry(folder, key=model_key(key_file))
+    return registry.checkpoint(registry.verify(registry.current()).number)
+
+
+def _load(engine: str, folder: Path, *, threads: int, prompt_tokens: int) -> LoadedEngine:
     if engine == "ctranslate2":
         return embedded.load_engine(folder, threads=threads, prompt_tokens=prompt_tokens)
     if engine != "torch":

@@ -26,10 +26,18 @@ class MeasuredEngine:
     """An engine with a meter; see `models.serengpt.engine.Engine`."""
 
     def __init__(self, engine: Engine, calls: ModelCalls) -> None:
-        self.model_id = engine.model_id
-        self.prompt_version = engine.prompt_version
         self._engine = engine
         self._calls = calls
+
+    @property
+    def model_id(self) -> str:
+        """The engine's, which a registry may change between batches."""
+        return self._engine.model_id
+
+    @property
+    def prompt_version(self) -> int:
+        """The engine's."""
+        return self._engine.prompt_version
 
     def imagine(self, requests: Sequence[ImagineRequest]) -> list[tuple[str, ...] | SerenError]:
         """Titles."""

@@ -18,6 +18,7 @@ from models.profiles import ProfilePolicy
 from models.retrieval import Retriever
 from streams.agents.answering import Rung
 from streams.engines import load_engine
+from streams.live_engine import LiveEngine
 from streams.model_calls import MeasuredEngine, ModelCalls
 from streams.transport import ChunkApp
 
@@ -35,25 +36,39 @@ def load_judge(
     policy: ServePolicy,
     profile: ProfilePolicy,
     calls: ModelCalls | None = None,
+    key_file: str = "",
 ) -> Callable[[Sequence[PackedRequest]], list[Answer | SerenError]]:
     """The judging walk with everything that it needs, loaded and warm.
 
     Args:
         catalogue: may change while the walk is in use: what it withdraws is offered no longer.
         engine: its name, see `streams.engines`.
-        model: a checkpoint folder; empty for the one in the package.
+        model: a checkpoint folder or a registry of versions; empty for the one in the package.
         threads: of the engine.
         policy: counts, weights and thresholds.
         profile: the policy by which the profiles in the requests were made.
         calls: notes the calls of the model.
+        key_file: see `streams.engines.load_engine`.
 
     Raises:
         CheckpointError: a model folder is missing or corrupt.
         ConfigError: what the engine needs is not installed.
     """
-    measured = MeasuredEngine(load_engine(engine, model, threads=threads), calls or ModelCalls())
+    loaded = load_engine(engine, model, threads=threads, key_file=key_file)
+    measured = MeasuredEngine(loaded, calls or ModelCalls())
     retriever = Retriever.build(catalogue, tower_folder())
-    return partial(serve_packed, engine=measured, retriever=retriever, catalogue=catalogue, policy=policy, profile=profile)
+    serve = partial(serve_packed, engine=measured, retriever=retriever, catalogue=catalogue, policy=policy, profile=profile)
+    return partial(_by_one_version, loaded, serve) if isinstance(loaded, LiveEngine) else serve
+
+
+def _by_one_version(
+    live: LiveEngine,
+    serve: Callable[[Sequence[PackedRequest]], list[Answer | SerenError]],
+    requests: Sequence[PackedRequest],
+) -> list[Answer | SerenError]:
+    """A batch whose titles and scores are of one version of the model, whatever is promoted meanwhile."""
+    with live.batch():
+        return serve(requests)
 
 
 def load_rungs(

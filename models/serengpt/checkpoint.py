@@ -66,7 +66,7 @@ def make_manifest(folder: Path, *, name: str) -> Manifest:
     """The manifest of the files that lie in `folder` now."""
     trained = sorted(path.name for pattern in (CONFIG, WEIGHTS) for path in folder.glob(pattern))
     files = (TOKENIZER, *CONVERTED, *trained)
-    return Manifest(name=name, prompt_version=PROMPT_VERSION, sha256={file: _digest(folder / file) for file in files})
+    return Manifest(name=name, prompt_version=PROMPT_VERSION, sha256={file: file_sha256(folder / file) for file in files})
 
 
 def read_checkpoint(folder: Path) -> EmbeddedCheckpoint:
@@ -143,7 +143,7 @@ def _verified(folder: Path, file: str, manifest: Manifest) -> bytes:
 def _verify(folder: Path, file: str, manifest: Manifest) -> None:
     """The same for a file that is too large to be kept beside what is made of it."""
     try:
-        digest = _digest(folder / file)
+        digest = file_sha256(folder / file)
     except OSError as error:
         raise _unreadable(folder, file, error) from error
     _check_digest(folder, file, manifest, digest)
@@ -160,6 +160,7 @@ def _check_digest(folder: Path, file: str, manifest: Manifest, digest: str) -> N
         raise CheckpointError(message)
 
 
-def _digest(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """The digest of a file in hexadecimal, read piece by piece."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

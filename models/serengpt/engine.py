@@ -57,8 +57,15 @@ class Engine(Protocol):
     `prompt_version` is the layout that the checkpoint was trained on.
     """
 
-    model_id: str
-    prompt_version: int
+    @property
+    def model_id(self) -> str:
+        """Which weights answer."""
+        ...
+
+    @property
+    def prompt_version(self) -> int:
+        """Which layout they read."""
+        ...
 
     def imagine(self, requests: Sequence[ImagineRequest]) -> list[tuple[str, ...] | SerenError]:
         """Titles as they were sampled: `n` of each request, possibly repeated, possibly of items that nobody sells."""

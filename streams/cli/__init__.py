@@ -27,6 +27,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "simulate": ("streams.simulation.__main__", "main"),
     "bench": ("streams.cli.bench", "bench"),
     "train": ("streams.cli.train", "train_group"),
+    "models": ("streams.cli.models", "models_group"),
     "judge": ("streams.cli.judge", "judge"),
     "combine": ("streams.cli.judge", "combine"),
     "evaluate": ("streams.cli.evaluate", "evaluate_group"),

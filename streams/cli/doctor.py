@@ -52,6 +52,7 @@ def doctor(*, config: Path | None, workers: tuple[str, ...], as_json: bool) -> N
             tenant=settings.redis.tenant,
             engine=settings.serengpt.engine,
             model=settings.serengpt.model,
+            key_file=settings.serengpt.key_file,
         )
     )
     checks += [check for url in workers for check in check_worker(url)]

@@ -72,12 +72,11 @@ def combine(*, config: Path | None) -> None:
 @contextmanager
 def _adviser(model: Path | None, serengpt: SerenGPTSettings, policy: JudgePolicy) -> Iterator[Adviser]:
     from models.judging.home import Adviser
-    from models.pretrained import serengpt_folder
     from models.serengpt.checkpoint import TOKENIZER
     from models.serengpt.tokens import TitleTokenizer
-    from streams.engines import load_engine
+    from streams.engines import checkpoint_folder, load_engine
 
-    folder = model or (Path(serengpt.model) if serengpt.model else serengpt_folder())
+    folder = model or checkpoint_folder(serengpt.model, key_file=serengpt.key_file)
     with closing(load_engine(serengpt.engine, str(folder), threads=serengpt.threads)) as engine:
         tokenizer = TitleTokenizer.load(folder / TOKENIZER)
         yield Adviser(engine, tokenizer, policy=policy.home, tastes=policy.portrait.tastes)

@@ -203,6 +203,7 @@ def _serve(source: Log, settings: Settings, requests: Mapping[str, bytes], limit
         engine=settings.serengpt.engine,
         model=settings.serengpt.model,
         threads=settings.serengpt.threads,
+        key_file=settings.serengpt.key_file,
         policy=settings.serve,
         profile=settings.rules.profile,
     )

@@ -53,6 +53,7 @@ def judging(config: Path | None, log_level: str) -> None:
         policy=settings.serve,
         profile=settings.rules.profile,
         calls=calls,
+        key_file=model.key_file,
     )
     _say_ready(log_level)
     rungs = load_rungs(catalogue, policy=settings.serve, profile=settings.rules.profile, fallback=settings.fallback)

@@ -1,0 +1,195 @@
+"""Laws of an engine that follows a registry, on real checkpoints that differ in their names."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from models.entities import Behaviour, Digest
+from models.errors import CheckpointError
+from models.pretrained import serengpt_folder
+from models.registry import Gate, Measured, Metrics, Registry
+from models.serengpt import embedded
+from models.serengpt.engine import ImagineRequest, ScoreRequest
+from streams.engines import LoadedEngine, checkpoint_folder, load_engine
+from streams.live_engine import LiveEngine
+from streams.model_calls import MeasuredEngine, ModelCalls
+
+DIGEST = Digest(history=(Behaviour("purchase", "red retrospot mug", 1, 1),))
+ASK = ScoreRequest(digest=DIGEST, titles=("blue mug", "wall clock"))
+ONE = Measured(name="m", mean=1.0, low=1.0, high=1.0)
+METRICS = Metrics(evaluation="e", ranking=ONE, novelty=ONE, diversity=ONE)
+
+
+class Closed:
+    """Which engines have been closed, in order."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def load(self, folder: Path) -> LoadedEngine:
+        engine = embedded.load_engine(folder)
+        close = engine.close
+
+        def noted() -> None:
+            self.names.append(engine.model_id.partition("@")[0])
+            close()
+
+        engine.close = noted  # type: ignore[method-assign]
+        return engine
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    """Versions a, b and c; a serves."""
+    made = Registry(tmp_path / "registry")
+    for name in "abc":
+        folder = tmp_path / name
+        shutil.copytree(serengpt_folder(), folder, ignore=shutil.ignore_patterns("*.safetensors"))
+        manifest = folder / "ct2" / "manifest.json"
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"name": name}))
+        made.add(folder, metrics=METRICS, parent=None, created_ms=1)
+    assert made.promote(1, gate=Gate()) == ()
+    return made
+
+
+@pytest.fixture
+def closed() -> Closed:
+    return Closed()
+
+
+@pytest.fixture
+def live(registry: Registry, closed: Closed) -> Iterator[LiveEngine]:
+    """Nobody looks at the registry but the test."""
+    engine = LiveEngine(registry, closed.load, poll_s=0)
+    yield engine
+    engine.close()
+
+
+def name(live: LiveEngine) -> str:
+    return live.model_id.partition("@")[0]
+
+
+def test_live_engine_answers_as_the_version_that_serves(live: LiveEngine) -> None:
+    with closing(embedded.load_engine(serengpt_folder())) as alone:
+        assert live.score([ASK]) == alone.score([ASK])
+        asks = [ImagineRequest(digest=DIGEST, n=3, seed=1)]
+        assert live.imagine(asks) == alone.imagine(asks)
+    assert (name(live), live.version) == ("a", 1)
+
+
+def test_promotion_changes_no_open_batch_and_serves_the_next(live: LiveEngine, registry: Registry, closed: Closed) -> None:
+    measured = MeasuredEngine(live, ModelCalls())
+    with live.batch():
+        registry.promote(2, gate=Gate())
+        live.look()
+        before = measured.model_id, live.score([ASK])
+        assert before[0].startswith("a@")
+        assert closed.names == []
+    assert (name(live), closed.names, live.swaps) == ("b", ["a"], 1)
+    assert measured.model_id.startswith("b@")
+    assert live.score([ASK]) == before[1], "the same weights under another name"
+
+
+def test_rollback_and_promotions_that_pass_each_other_end_at_the_registrys_word(
+    live: LiveEngine, registry: Registry, closed: Closed
+) -> None:
+    with live.batch():
+        registry.promote(2, gate=Gate())
+        live.look()
+        registry.promote(3, gate=Gate())
+        live.look()
+        assert closed.names == ["b"], "it waited, and its turn never came"
+    assert name(live) == "c"
+    registry.rollback()
+    live.look()
+    assert (name(live), closed.names) == ("b", ["b", "a", "c"])
+
+
+def test_call_that_outlives_its_version_is_answered_before_the_version_is_closed(registry: Registry, closed: Closed) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def load(folder: Path) -> LoadedEngine:
+        engine = closed.load(folder)
+        score = engine.score
+
+        def slow(requests: object) -> object:
+            begun.set()
+            assert may_end.wait(20)
+            return score(requests)  # type: ignore[arg-type]
+
+        if engine.model_id.startswith("a@"):
+            engine.score = slow  # type: ignore[assignment,method-assign]
+        return engine
+
+    answers: list[object] = []
+    with closing(LiveEngine(registry, load, poll_s=0)) as live:
+        asking = threading.Thread(target=lambda: answers.extend(live.score([ASK])))  # no batch of its own
+        asking.start()
+        assert begun.wait(20)
+        registry.promote(2, gate=Gate())
+        live.look()
+        assert (name(live), closed.names) == ("b", [])
+        may_end.set()
+        asking.join()
+        assert closed.names == ["a"]
+    assert len(answers) == 1
+    assert not isinstance(answers[0], Exception)
+
+
+def test_batches_side_by_side_let_a_waiting_version_in(live: LiveEngine, registry: Registry) -> None:
+    entered = threading.Event()
+
+    def second() -> None:
+        with live.batch():
+            entered.set()
+
+    with live.batch():
+        registry.promote(2, gate=Gate())
+        live.look()
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        assert not entered.wait(0.2), "a batch that begins now would keep the new version out"
+    waiting.join(20)
+    assert entered.is_set()
+    assert name(live) == "b"
+
+
+@pytest.mark.parametrize("key", [None, b"a key of the owner's"])
+def test_version_that_does_not_verify_never_serves(
+    registry: Registry, closed: Closed, key: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(LiveEngine(registry, closed.load, poll_s=0)) as live:
+        registry.promote(2, gate=Gate())
+        if key is None:
+            (registry.checkpoint(2) / "ct2" / "model.bin").write_bytes(b"broken")
+        else:
+            live._registry = Registry(registry.folder, key=key)
+        with pytest.raises(CheckpointError):
+            live.look()
+        live.look()  # said once
+        assert (name(live), live.failed_swaps, closed.names) == ("a", 1, [])
+        assert not isinstance(live.score([ASK])[0], Exception)
+
+
+def test_follower_notices_a_promotion_by_itself(registry: Registry, closed: Closed) -> None:
+    with closing(LiveEngine(registry, closed.load, poll_s=0.01)) as live:
+        registry.promote(2, gate=Gate())
+        with live._changed:
+            assert live._changed.wait_for(lambda: live.swaps == 1, timeout=20)
+        assert name(live) == "b"
+    assert closed.names == ["a", "b"]
+
+
+def test_registry_as_the_configured_model_is_followed_and_found(registry: Registry) -> None:
+    with closing(load_engine("ctranslate2", str(registry.folder), threads=1)) as engine:
+        assert isinstance(engine, LiveEngine)
+        assert engine.model_id.startswith("a@")
+    assert checkpoint_folder(str(registry.folder)) == registry.checkpoint(1)
+    assert checkpoint_folder("") == serengpt_folder()
