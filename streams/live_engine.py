@@ -1,8 +1,9 @@
 """An engine that follows a registry: whichever version serves there serves here, without a restart and without a lost request.
 
-A change of `current.json` is noticed by a thread of its own, which loads the new version beside the one that serves. The two
-change places between batches: a batch is answered by one version, and says so in its slates. The old one is closed when the
-last call that it answers has come back. A version that does not load, or whose files or signature are not what they should be,
+A change of `current.json` is noticed by a thread of its own, which loads the new version beside the one that serves; then the
+two change places. A batch that is open keeps the version that it began with, so its titles and scores are of one model, and
+its slates name it; even one that hangs holds up nobody else. The old version is closed behind the last call that it answers. A
+version that does not load, or whose files or signature are not what they should be,
 changes nothing but a line in the log and a count: what served goes on serving.
 
 Knows nothing about runtimes.
@@ -14,6 +15,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,8 +37,11 @@ class _Serving:
     def __init__(self, number: int, engine: LoadedEngine) -> None:
         self.number = number
         self.engine = engine
-        self.calls = 0
+        self.calls = 0  # and open batches
         self.is_retired = False
+
+
+_pinned: ContextVar[tuple[LiveEngine, _Serving] | None] = ContextVar("_pinned", default=None)
 
 
 class LiveEngine:
@@ -55,8 +60,6 @@ class LiveEngine:
         self._registry = registry
         self._load = load
         self._changed = threading.Condition()
-        self._batches = 0
-        self._next: _Serving | None = None
         self._refused: int | None = None  # the version that was tried last and did not load
         self.swaps = 0
         self.failed_swaps = 0
@@ -68,56 +71,56 @@ class LiveEngine:
 
     @property
     def model_id(self) -> str:
-        """Of the version that serves now; during a batch it does not change."""
-        return self._serving.engine.model_id
+        """Of the version that serves now; inside a batch, of the batch's."""
+        return self._now().engine.model_id
 
     @property
     def prompt_version(self) -> int:
-        """Of the version that serves now."""
-        return self._serving.engine.prompt_version
+        """As `model_id`."""
+        return self._now().engine.prompt_version
 
     @property
     def runtime(self) -> str:
         """What it runs on."""
-        return self._serving.engine.runtime
+        return self._now().engine.runtime
 
     @property
     def version(self) -> int:
         """The registry's number of the version that serves now."""
-        return self._serving.number
+        return self._now().number
 
     @contextmanager
     def batch(self) -> Iterator[None]:
-        """While it is open no version changes. A batch that would begin while a new one waits lets it in first."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._next is None or not self._batches)
-            self._swap()
-            self._batches += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._batches -= 1
-                self._swap()
-                self._changed.notify_all()
+        """What is asked while it is open is answered by one version: the one that served when it was opened.
+
+        It binds the calls of the thread that opened it, whatever lies between it and this engine.
+        """
+        with self._using(self._now()) as serving:
+            token = _pinned.set((self, serving))
+            try:
+                yield
+            finally:
+                _pinned.reset(token)
 
     def imagine(self, requests: Sequence[ImagineRequest]) -> list[tuple[str, ...] | SerenError]:
         """See `Engine.imagine`."""
-        with self._in_use() as engine:
-            return engine.imagine(requests)
+        with self._using(self._now()) as serving:
+            return serving.engine.imagine(requests)
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[Scored, ...] | SerenError]:
         """See `Engine.score`."""
-        with self._in_use() as engine:
-            return engine.score(requests)
+        with self._using(self._now()) as serving:
+            return serving.engine.score(requests)
 
     def look(self) -> None:
-        """Loads the version that the registry names now, if it is another one; it serves from the next batch on."""
+        """Loads the version that the registry names now, if it is another one; batches that begin from then on are its own.
+
+        Raises:
+            SerenError: it does not verify, or does not load. It is not tried again until the registry names another.
+        """
         current = self._registry.pointer().current
-        with self._changed:
-            coming = self._next or self._serving
-            if current is None or current in (coming.number, self._refused):
-                return
+        if current is None or current in (self._serving.number, self._refused):
+            return
         try:
             found = self._loaded(current)
         except SerenError:
@@ -126,20 +129,19 @@ class LiveEngine:
             raise
         self._refused = None
         with self._changed:
-            passed_over, self._next = self._next, found
-            self._swap()
-        if passed_over is not None:
-            passed_over.engine.close()
+            old, self._serving = self._serving, found
+            old.is_retired, is_over = True, not old.calls
+            self.swaps += 1
+            self._changed.notify_all()
+        if is_over:
+            old.engine.close()
 
     def close(self) -> None:
-        """Ends the follower and the engines; answers no more."""
+        """Ends the follower and the engine; answers no more."""
         self._closing.set()
         if self._follower.is_alive():
             self._follower.join()
-        with self._changed:
-            engines = [one.engine for one in (self._serving, self._next) if one is not None]
-        for engine in engines:
-            engine.close()
+        self._serving.engine.close()
 
     def _follow(self, poll_s: float) -> None:
         while not self._closing.wait(poll_s):
@@ -154,24 +156,19 @@ class LiveEngine:
         logger.info("version %d is loaded: %s", number, engine.model_id)
         return _Serving(number, engine)
 
-    def _swap(self) -> None:
-        """Lets the version that waits serve, if no batch is open. Needs the lock."""
-        if self._next is None or self._batches:
-            return
-        old, self._serving, self._next = self._serving, self._next, None
-        self.swaps += 1
-        old.is_retired = True
-        if not old.calls:
-            old.engine.close()
-        self._changed.notify_all()
+    def _now(self) -> _Serving:
+        """The version of this thread's batch, else the one that serves."""
+        pinned = _pinned.get()
+        return pinned[1] if pinned is not None and pinned[0] is self else self._serving
 
     @contextmanager
-    def _in_use(self) -> Iterator[LoadedEngine]:
+    def _using(self, serving: _Serving) -> Iterator[_Serving]:
+        """Keeps a version open, and closes it behind the last call when it serves no longer."""
         with self._changed:
-            serving = self._serving
+            serving = self._serving if serving.is_retired and not serving.calls else serving  # it went while we reached for it
             serving.calls += 1
         try:
-            yield serving.engine
+            yield serving
         finally:
             with self._changed:
                 serving.calls -= 1
