@@ -17,6 +17,7 @@
     │   └── BrokerUnavailable  retriable: Kafka is away
     ├── LogError               a recorded log or data set cannot be read
     ├── CheckpointError        a model folder is missing, corrupt or of another architecture
+    ├── JudgeRefused           a judge is below its bounds against people's labels, and is not used
     └── ConfigError            only at start; names the key, the value and the bound
 
 What a worker does about an error is decided in one place, `verdict`:
@@ -140,6 +141,10 @@ class LogError(SerenError):
 
 class CheckpointError(SerenError):
     """A model folder is missing a file, is corrupt, or holds another architecture."""
+
+
+class JudgeRefused(SerenError):
+    """A judge does not reach its bounds on people's labels; the message names the metric, the value and the bound."""
 
 
 class ConfigError(SerenError):

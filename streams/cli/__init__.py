@@ -28,6 +28,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "bench": ("streams.cli.bench", "bench"),
     "train": ("streams.cli.train", "train_group"),
     "models": ("streams.cli.models", "models_group"),
+    "label": ("streams.cli.label", "label"),
     "judge": ("streams.cli.judge", "judge"),
     "combine": ("streams.cli.judge", "combine"),
     "evaluate": ("streams.cli.evaluate", "evaluate_group"),
