@@ -17,7 +17,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from models.catalogue import Catalogue
-from models.entities import Digest, fingerprint
+from models.entities import Digest, Seen, fingerprint
 from models.errors import RequestError
 from models.metrics import Interval, average_precision, bootstrap_columns, hit, ndcg, rank_of
 from models.training.samples import Sample
@@ -32,13 +32,17 @@ METRICS: dict[str, Callable[[int], float]] = {
 
 
 class Case(Struct, frozen=True, kw_only=True):
-    """One question: which of `items` did the user come to want? `right` are the answers' positions, at least one."""
+    """One question: which of `items` did the user come to want? `right` are the answers' positions, at least one.
+
+    `seen` is the user's visit-day window; the wrong items are of none of its categories.
+    """
 
     user_id: str
     as_of_ms: int
     digest: Digest
     items: tuple[str, ...]
     right: tuple[int, ...]
+    seen: Seen = Seen()
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -135,6 +139,7 @@ def _case(sample: Sample, draw: np.random.Generator, catalogue: Catalogue, leave
         digest=sample.digest,
         items=tuple(items[place] for place in order),
         right=tuple(place for place, item in enumerate(order) if item < len(sample.serendipitous)),
+        seen=sample.seen,
     )
 
 

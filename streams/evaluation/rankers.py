@@ -110,3 +110,20 @@ def _neighbours(questions: Questions) -> dict[str, Answer]:
         )
         for plan in PLANS
     }
+
+
+def slate_fillers(questions: Questions, *, tower: Path, seed: int) -> dict[str, Answer]:
+    """The rankers that can fill a slate from the whole catalogue, by name, as far as they need no choice."""
+    train, log = questions.train, questions.log
+    since_ms = log.split.train_end_ms - RECENT_DAYS * DAY_MS
+    recent = rankers.popularity_counts(train, since_ms=since_ms)
+    retriever, decay = Retriever.build(log.catalogue, tower), RetrievalPolicy().history_decay
+    pairs = Neighbours(train, log.catalogue, together=NeighbourPlan().together)
+    return {
+        # Cases come in parts; each part has draws of its own.
+        "random": lambda asked: rankers.by_chance(asked.cases, seed=seed ^ asked.cases[0].as_of_ms),
+        f"popularity, last {RECENT_DAYS} days": lambda asked: rankers.by_popularity(asked.cases, recent),
+        "category rule": lambda asked: rankers.by_category(asked.cases, log.catalogue),
+        "item-kNN": lambda asked: by_neighbours(pairs, asked.past, asked.items, NeighbourPlan()),
+        "trained tower": lambda asked: rankers.by_tower(asked.cases, retriever, decay=decay),
+    }

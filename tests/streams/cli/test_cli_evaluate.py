@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from models.entities import Event, Item
 from models.errors import CheckpointError
+from models.evaluation.gate import DIVERSITY, NOVELTY, GateMetrics
+from models.evaluation.ranking import METRICS
 from models.pretrained import serengpt_folder
 from models.profiles.policy import DAY_MS
 from models.retrieval import Tower
@@ -141,3 +144,26 @@ def test_evaluate_ranking_of_a_missing_checkpoint_names_it(log_folder: Path) -> 
     result = CliRunner().invoke(evaluate_group, ["ranking", "--log", str(log_folder), "--model", "x=/nowhere"])
     assert isinstance(result.exception, CheckpointError)
     assert "x=/nowhere" in str(result.exception)
+
+
+def test_evaluate_diversity_prints_titles_of_checkpoints_and_slates_of_all(log_folder: Path, tower_folder: Path) -> None:
+    arguments = ["diversity", "--log", str(log_folder), "--tower", str(tower_folder), "--limit", "3", "--json"]
+    result = CliRunner().invoke(evaluate_group, arguments)
+    assert result.exit_code == 0, result.output
+    rows = {row["name"]: row["metrics"] for row in json.loads(result.stdout)["rows"]}
+    assert rows["SerenGPT"]["unique_titles"]["mean"] <= 30
+    assert "unique_titles" not in rows["item-kNN"]
+    assert rows["random"]["slate_size"]["mean"] == 50
+    # Four parts of the same walk through the categories: whatever everybody bought fills the same slate for all.
+    assert rows["popularity, last 28 days"]["coverage"]["mean"] == 50 / 160
+
+
+def test_evaluate_gate_prints_what_the_registry_reads(log_folder: Path, tower_folder: Path) -> None:
+    arguments = ["gate", "--log", str(log_folder), "--tower", str(tower_folder), "--slates", "2", "--json"]
+    result = CliRunner().invoke(evaluate_group, [*arguments, "--model", str(serengpt_folder())])
+    assert result.exit_code == 0, result.output
+    found = msgspec.json.decode(result.stdout, type=GateMetrics)
+    assert (found.log, found.part) == ("Walk", "validation")
+    assert set(found.ranking) == set(METRICS)
+    assert set(found.novelty) == set(NOVELTY)
+    assert set(found.diversity) == set(DIVERSITY)

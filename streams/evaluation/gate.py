@@ -1,0 +1,64 @@
+"""Measures one checkpoint for the registry's gate. Knows nothing about what the gate decides."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from models.evaluation import serengpt
+from models.evaluation.gate import DIVERSITY, NOVELTY, GateMetrics, bounds
+from models.evaluation.ranking import report
+from models.retrieval import Retriever
+from models.serengpt.engine import Engine
+from streams.evaluation.diversity import of_checkpoint
+from streams.evaluation.questions import Asked, Questions
+
+
+def measure_checkpoint(
+    engine: Engine, questions: Questions, *, tower: Path, part: str, slates: int, seed: int, console: Console
+) -> GateMetrics:
+    """Ranking as slates use it, novelty and diversity, on the reported cases.
+
+    Args:
+        engine: runs the checkpoint.
+        questions: of one log.
+        tower: a model folder with the tower that retrieval uses.
+        part: that the questions report.
+        slates: cases that get a slate, drawn evenly; the others are only ranked.
+        seed: of the resampling.
+        console: shows how far it is.
+
+    Raises:
+        SerenError: the engine failed.
+    """
+    asked, catalogue = questions.reported, questions.log.catalogue
+    scored = [one for batch in serengpt.scored_batches(asked.cases, engine=engine, catalogue=catalogue) for one in batch]
+    ranked = report(engine.model_id, asked.cases, serengpt.readings(scored)[serengpt.ALIGNED], seed=seed)
+    some = _evenly(asked, slates)
+    retriever = Retriever.build(catalogue, tower)
+    shown = of_checkpoint(engine, some, questions, retriever, seed=seed, console=console, what="Slates")
+    return GateMetrics(
+        model_id=engine.model_id,
+        log=questions.name,
+        part=part,
+        cases=len(asked.cases),
+        users=len(set(asked.users)),
+        seed=seed,
+        ranking=bounds(ranked.metrics),
+        novelty=bounds(shown, NOVELTY),
+        diversity=bounds(shown, DIVERSITY),
+    )
+
+
+def _evenly(asked: Asked, count: int) -> Asked:
+    """So many of the cases, at even distances in time."""
+    size = len(asked.cases)
+    places = sorted({number * size // min(count, size) for number in range(min(count, size))})
+    return replace(
+        asked,
+        cases=[asked.cases[place] for place in places],
+        items=[asked.items[place] for place in places],
+        past=[asked.past[place] for place in places],
+    )
