@@ -12,6 +12,7 @@ ATTRIBUTES = "user-attributes"
 REQUESTS = "seren-requests"
 DEAD_LETTERS = "seren-deadletter"
 LABELS = "seren-labels"
+SCORES = "seren-scores"
 
 # One number for every topic that is keyed by user, so that a user's events, attributes and requests share a partition number
 # and a worker owns all of them. Changing it later moves users between partitions: choose it for the largest cluster foreseen.
@@ -29,6 +30,8 @@ FORGET_HEADER = "seren-forget"
 class Topic:
     """One topic as it should exist. `retention_ms` None: kept for ever (compacted), null values for `nulls_ms`.
 
+    A compacted topic with a retention keeps the newest record of each key, for so long.
+
     `broker_times`: a record's timestamp is when the broker appended it, and not what its producer says: the clock that events
     are held against must be set by nobody who sends them.
     """
@@ -45,7 +48,10 @@ class Topic:
     def settings(self) -> dict[str, str]:
         """The topic's settings as Kafka names them."""
         if self.compacted:
-            return {"cleanup.policy": "compact", "delete.retention.ms": str(self.nulls_ms)}
+            policy = {"cleanup.policy": "compact", "delete.retention.ms": str(self.nulls_ms)}
+            if self.retention_ms is None:
+                return policy
+            return policy | {"cleanup.policy": "compact,delete", "retention.ms": str(self.retention_ms)}
         times = {"message.timestamp.type": "LogAppendTime"} if self.broker_times else {}
         return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)} | times
 
@@ -59,5 +65,7 @@ TOPICS: dict[str, Topic] = {
         Topic(name=REQUESTS, key="user_id", retention_ms=2 * DAY_MS),
         Topic(name=DEAD_LETTERS, key="original", partitions=1, retention_ms=14 * DAY_MS),
         Topic(name=LABELS, key="user_id", retention_ms=90 * DAY_MS),
+        # Addresses are of content and hardly ever come again, so compaction alone would keep all of them for ever.
+        Topic(name=SCORES, key="address", compacted=True, retention_ms=30 * DAY_MS),
     )
 }
