@@ -99,7 +99,7 @@ def gate(
     threads: int,
     as_json: bool,
 ) -> None:
-    """Ranking, novelty and diversity of one checkpoint: what promotion is decided on.
+    """Ranking, novelty and diversity of one checkpoint: what `seren models add --metrics` reads and promotion decides on.
 
     On the validation part unless told otherwise: who promotes on the test part has no test part any more.
     """
@@ -123,8 +123,8 @@ def gate(
     if as_json:
         print_json(found)
         return
-    for group in ("ranking", "novelty", "diversity"):
-        for name, one in found[group].items():
+    for group, rows in found["details"].items():
+        for name, one in rows.items():
             click.echo(f"{group:10} {name:22} {one['mean']:8.3f} [{one['low']:.3f} {one['high']:.3f}]")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from models.evaluation import serengpt
-from models.evaluation.gate import DIVERSITY, NOVELTY, GateMetrics, bounds
+from models.evaluation.gate import GateMetrics, gate_metrics
 from models.evaluation.ranking import report
 from models.retrieval import Retriever
 from models.serengpt.engine import Engine
@@ -39,17 +39,11 @@ def measure_checkpoint(
     some = _evenly(asked, slates)
     retriever = Retriever.build(catalogue, tower)
     shown = of_checkpoint(engine, some, questions, retriever, seed=seed, console=console, what="Slates")
-    return GateMetrics(
-        model_id=engine.model_id,
-        log=questions.name,
-        part=part,
-        cases=len(asked.cases),
-        users=len(set(asked.users)),
-        seed=seed,
-        ranking=bounds(ranked.metrics),
-        novelty=bounds(shown, NOVELTY),
-        diversity=bounds(shown, DIVERSITY),
+    users = len(set(asked.users))
+    evaluation = (
+        f"{questions.name}, {part} part, {len(asked.cases)} cases of {users} users, {len(some.cases)} slates, seed {seed}"
     )
+    return gate_metrics(evaluation, model_id=engine.model_id, ranked=ranked.metrics, shown=shown)
 
 
 def _evenly(asked: Asked, count: int) -> Asked:

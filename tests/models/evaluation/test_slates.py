@@ -11,7 +11,7 @@ import pytest
 from models.catalogue import Catalogue
 from models.entities import Digest, Item, Seen, fingerprint
 from models.errors import RequestError, SerenError
-from models.evaluation.gate import Bounds, bounds
+from models.evaluation.gate import DIVERSITY, NOVELTY, GateMetrics, gate_metrics
 from models.evaluation.ranking import Case
 from models.evaluation.slates import Imagined, imagine, slates_metrics, titles_metrics
 from models.metrics import Interval
@@ -109,7 +109,9 @@ def test_slates_metrics_of_the_same_slate_for_everyone_have_no_width() -> None:
     assert found["gini"] == Interval(0.5, 0.5, 0.5)
 
 
-def test_bounds_read_back_from_json_are_the_same() -> None:
-    found = bounds({"x": Interval(0.5, 0.25, 0.75), "y": Interval(0.0, 0.0, 0.0)}, ("x",))
-    assert msgspec.json.decode(msgspec.json.encode(found), type=dict[str, Bounds]) == found
-    assert found == {"x": Bounds(mean=0.5, low=0.25, high=0.75)}
+def test_gate_metrics_put_the_deciding_ones_beside_all_that_was_measured() -> None:
+    shown = {name: Interval(1.0 + place, 0.0, 9.0) for place, name in enumerate((*NOVELTY, *DIVERSITY))}
+    found = gate_metrics("x", model_id="m", ranked={"NDCG@10": Interval(0.5, 0.25, 0.75)}, shown=shown)
+    assert (found.ranking.mean, found.novelty.mean, found.diversity.mean) == (0.5, 1.0, 6.0)
+    assert found.details["diversity"]["gini"].mean == len(shown)
+    assert msgspec.json.decode(msgspec.json.encode(found), type=GateMetrics) == found

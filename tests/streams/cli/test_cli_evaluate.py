@@ -16,6 +16,7 @@ from models.evaluation.gate import DIVERSITY, NOVELTY, GateMetrics
 from models.evaluation.ranking import METRICS
 from models.pretrained import serengpt_folder
 from models.profiles.policy import DAY_MS
+from models.registry.gate import Gate, Metrics, refusals
 from models.retrieval import Tower
 from streams.cli.evaluate import evaluate_group
 from streams.logs import About, write_log
@@ -163,7 +164,11 @@ def test_evaluate_gate_prints_what_the_registry_reads(log_folder: Path, tower_fo
     result = CliRunner().invoke(evaluate_group, [*arguments, "--model", str(serengpt_folder())])
     assert result.exit_code == 0, result.output
     found = msgspec.json.decode(result.stdout, type=GateMetrics)
-    assert (found.log, found.part) == ("Walk", "validation")
-    assert set(found.ranking) == set(METRICS)
-    assert set(found.novelty) == set(NOVELTY)
-    assert set(found.diversity) == set(DIVERSITY)
+    assert found.evaluation == "Walk, validation part, 8 cases of 4 users, 2 slates, seed 0"
+    assert {group: set(names) for group, names in found.details.items()} == {
+        "ranking": set(METRICS),
+        "novelty": set(NOVELTY),
+        "diversity": set(DIVERSITY),
+    }
+    assert (found.ranking.name, found.ranking.mean) == ("NDCG@10", found.details["ranking"]["NDCG@10"].mean)
+    assert refusals(found, msgspec.json.decode(result.stdout, type=Metrics), gate=Gate()) == ()
