@@ -29,6 +29,7 @@ from models.entities import Slate, Tier
 from models.errors import SerenError, Verdict, verdict
 from models.fallback import nothing_for
 from models.pipeline import Answer
+from models.value import value_of
 from streams import codec, topics
 from streams.agents.answering import Answering, LowerTiers, Run, Serve
 from streams.agents.clock import Clock
@@ -36,7 +37,7 @@ from streams.agents.limits import JudgingLimits
 from streams.agents.outages import Outages
 from streams.agents.publishing import Publisher
 from streams.agents.unfinished import Undone, Unfinished
-from streams.agents.waiting import Waiting, WaitingQueue
+from streams.agents.waiting import Waiting, WaitingQueue, most_valuable_first
 from streams.checkpoint import CAUSED_HEADER, buried
 from streams.distribution import Distribution
 from streams.letters import DeadLetter, attempt_of, letter, reason_of
@@ -100,7 +101,7 @@ class JudgingWorker:
         self._commit = commit
         self._limits = limits
         self._clock = clock
-        self._queue = WaitingQueue()
+        self._queue = WaitingQueue(most_valuable_first(clock, patience_s=limits.value.patience_s))
         self._unfinished = Unfinished(clock)
         self._changed = asyncio.Condition()
         self._settling: asyncio.Queue[Settling] = asyncio.Queue()  # holds what is published within `settle_s`
@@ -139,6 +140,7 @@ class JudgingWorker:
                 if forgotten := forgotten_of(record):
                     await self._forget(codec.decode_key(record.key, "user_id"), forgotten)
                 request = None if forgotten else codec.decode_request(record.value or b"")
+                value = 0.0 if request is None else value_of(request, self._limits.value)
             except SerenError as error:
                 if verdict(error) is not Verdict.BURY:
                     raise
@@ -153,8 +155,8 @@ class JudgingWorker:
                 if self._unfinished.life(chunk.partition) is not life:
                     return
                 caused_ms, context = _caused_ms(record.headers), context_of(record.headers)
-                attempt = attempt_of(record.headers)
-                self._put(Waiting(request, chunk.partition, record.offset, caused_ms, context, attempt))
+                attempt, since_ms = attempt_of(record.headers), record.timestamp
+                self._put(Waiting(request, chunk.partition, record.offset, caused_ms, context, attempt, since_ms, value))
                 self._changed.notify_all()
 
     async def _wait_for_room(self) -> None:
@@ -185,7 +187,7 @@ class JudgingWorker:
     # ------------------------------------------------------------------ slates out
 
     async def serve_forever(self) -> None:
-        """Serves what waits, batch by batch, oldest first, and sees to it that what was published stays."""
+        """Serves what waits, batch by batch, the most valuable first, and sees to it that what was published stays."""
         work = (self._serve_waiting(), self._settle_published(), self._probe_now_and_then())
         tasks = [asyncio.create_task(one) for one in work]
         try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from models.value import ValuePolicy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,3 +46,4 @@ class JudgingLimits:
     settle_s: float = 3.0  # a slate counts as published when it is still there after this (`ProfilesLimits.durable_s`)
     soft_ttl_s: float = 86_400.0  # a slate older than this is stale (papers.md 1.6: 24 h)
     hard_ttl_s: float = 259_200.0  # and gone after this: stale while a new one is made, for three times the soft TTL at most
+    value: ValuePolicy = field(default_factory=ValuePolicy)  # who is served first when not everybody can be

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
+from heapq import nsmallest
 from itertools import islice
+from math import inf
 from typing import NamedTuple
 
 from models.entities import PackedRequest
+from streams.agents.clock import Clock
 
 
 class Waiting(NamedTuple):
-    """A request that waits, with where it came from and when the event behind it reached the broker (-1: unknown)."""
+    """A request that waits, with where it came from and when the event behind it reached the broker (-1: unknown).
+
+    `since_ms` is when the user's question reached its topic; a newer question has its elder's.
+    """
 
     request: PackedRequest
     partition: int
@@ -22,6 +28,8 @@ class Waiting(NamedTuple):
     caused_ms: int
     context: bytes = b""  # of the trace that it belongs to
     attempt: int = 1
+    since_ms: int = 0
+    value: float = 0.0  # what its answer is worth (`models.value`)
 
 
 # Who is served next: at most so many of those who wait, who are given in the order in which their first question came.
@@ -31,6 +39,25 @@ Order = Callable[[Iterable[Waiting], int], list[Waiting]]
 def oldest_first(waiting: Iterable[Waiting], count: int) -> list[Waiting]:
     """Whoever waits longest; a newer question has its elder's place."""
     return list(islice(waiting, count))
+
+
+def most_valuable_first(clock: Clock, *, patience_s: float) -> Order:
+    """Those who have waited for longer than `patience_s`, oldest first; then the others, by what their answers are worth.
+
+    Args:
+        clock: that of the machine, which the brokers' is taken for.
+        patience_s: the bound.
+    """
+
+    def order(waiting: Iterable[Waiting], count: int) -> list[Waiting]:
+        overdue_ms = (clock.time() - patience_s) * 1000
+
+        def urgency(one: Waiting) -> tuple[float, float]:
+            return (-inf, one.since_ms) if one.since_ms < overdue_ms else (-one.value, one.since_ms)
+
+        return nsmallest(count, waiting, key=urgency)
+
+    return order
 
 
 class WaitingQueue:
@@ -60,6 +87,8 @@ class WaitingQueue:
         other = self.of(waiting.request.user_id, waiting.request.surface)
         if other is not None and _fence(waiting.request) < _fence(other.request):
             return waiting
+        if other is not None:
+            waiting = waiting._replace(since_ms=min(other.since_ms, waiting.since_ms))
         self._by_user[_key(waiting)] = waiting  # at its elder's place
         return other
 
