@@ -6,7 +6,7 @@ Knows nothing about networks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from models.entities import Item
 from models.serengpt.prompt import prompt_ids, title_ids
@@ -22,12 +22,16 @@ class Example(NamedTuple):
     as_of_ms: int
 
 
+Task = Literal["title", "query"]
+
+
 def corpus(samples: Iterable[Sample], item: Callable[[str], Item | None]) -> Iterator[str]:
     """Every text that prompts and answers of these samples are made of, items in order of id; the tokenizer's corpus."""
     wanted: set[str] = set()
     for sample in samples:
         wanted.update(sample.serendipitous, sample.others)
         yield from sample.digest.static
+        yield from sample.searches
     for item_id in sorted(wanted):
         found = item(item_id)
         if found is not None:
@@ -42,6 +46,7 @@ def examples(
     tokenizer: TitleTokenizer,
     *,
     serendipitous_only: bool,
+    task: Task = "title",
 ) -> list[Example]:
     """Rows of the samples that have something to ask for.
 
@@ -49,16 +54,25 @@ def examples(
         samples: of one part of the log.
         item: looks an item up by id; items that it does not know are left out.
         tokenizer: of the checkpoint.
-        serendipitous_only: ask for Definition-1 items only; otherwise for all that was wanted.
+        serendipitous_only: ask for Definition-1 items only, or for queries that led to one; otherwise for all of the day.
+        task: what is asked for: titles of items, or search queries (papers.md 1.5.7).
     """
     rows = []
     for sample in samples:
-        wanted = sample.serendipitous if serendipitous_only else (*sample.serendipitous, *sample.others)
-        titles = [title_ids(found.title, tokenizer) for item_id in wanted if (found := item(item_id)) is not None]
-        kept = tuple(ids for ids in titles if ids)
+        texts = _queries(sample, serendipitous_only) if task == "query" else _titles(sample, item, serendipitous_only)
+        kept = tuple(ids for text in texts if (ids := title_ids(text, tokenizer)))
         if kept:
             rows.append(Example(tuple(prompt_ids(sample.digest, tokenizer)[:-1]), kept, sample.as_of_ms))
     return rows
+
+
+def _titles(sample: Sample, item: Callable[[str], Item | None], serendipitous_only: bool) -> list[str]:
+    wanted = sample.serendipitous if serendipitous_only else (*sample.serendipitous, *sample.others)
+    return [found.title for item_id in wanted if (found := item(item_id)) is not None]
+
+
+def _queries(sample: Sample, serendipitous_only: bool) -> Sequence[str]:
+    return sample.led if serendipitous_only else sample.searches
 
 
 def documents(rows: Sequence[Example]) -> Iterator[frozenset[int]]:

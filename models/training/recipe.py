@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 from transformers import Qwen3ForCausalLM
 
@@ -18,7 +19,7 @@ from models.serengpt.checkpoint import Manifest
 from models.serengpt.tokens import TitleTokenizer
 from models.training.convert import save_checkpoint
 from models.training.embeddings import token_vectors
-from models.training.examples import Example, corpus, documents, examples
+from models.training.examples import Example, Task, corpus, documents, examples
 from models.training.samples import Sample
 from models.training.sft import ModelShape, Phase, Step, Training, new_model
 from models.training.tokenizer import train_tokenizer
@@ -50,6 +51,9 @@ class Recipe:
     vocabulary: int = 3072  # tokens; nearly every word of a catalogue of 3,700 names is one
     shape: ModelShape = field(default_factory=ModelShape)
     phases: tuple[Phase, ...] = field(default_factory=_phases)
+    task: Task = "title"  # what the model writes
+    # (user, item) that the phases of serendipitous titles do not teach: alignment's half, and what denoising took out.
+    left_out: frozenset[tuple[str, str]] = frozenset()
 
     def at_most(self, steps: int) -> Recipe:
         """The recipe with no phase longer than `steps`, for a quick look at a log."""
@@ -112,8 +116,14 @@ def train_serengpt(
         raise ValueError(message)
     written = train_tokenizer(corpus(train, item), vocabulary=recipe.vocabulary)
     tokenizer = TitleTokenizer(written)
-    rows = {only: examples(train, item, tokenizer, serendipitous_only=only) for only in (False, True)}
-    checked = examples(validation, item, tokenizer, serendipitous_only=True)
+    given = {False: train, True: [_without(sample, recipe.left_out) for sample in train]}
+    rows = {
+        only: examples(samples, item, tokenizer, serendipitous_only=only, task=recipe.task) for only, samples in given.items()
+    }
+    if not (rows[False] and rows[True]):
+        message = f"train: {len(rows[False])} samples have a {recipe.task} to teach, {len(rows[True])} a serendipitous one"
+        raise ValueError(message)
+    checked = examples(validation, item, tokenizer, serendipitous_only=True, task=recipe.task)
     model = _untrained(rows[False], tokenizer, recipe.shape, seed)
     unfinished = folder / "unfinished"
     unfinished.mkdir(parents=True, exist_ok=True)
@@ -130,6 +140,13 @@ def train_serengpt(
     unfinished.rmdir()
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return Trained(manifest=manifest, parameters=parameters, vocabulary=tokenizer.size, phases=tuple(results))
+
+
+def _without(sample: Sample, left_out: frozenset[tuple[str, str]]) -> Sample:
+    if not left_out:
+        return sample
+    kept = tuple(item_id for item_id in sample.serendipitous if (sample.user_id, item_id) not in left_out)
+    return msgspec.structs.replace(sample, serendipitous=kept)
 
 
 def _untrained(rows: Sequence[Example], tokenizer: TitleTokenizer, shape: ModelShape, seed: int) -> Qwen3ForCausalLM:

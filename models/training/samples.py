@@ -18,12 +18,15 @@ from models.profiles import ItemFeatures, Profile, ProfilePolicy, QueryTags, dig
 from models.profiles.policy import DAY_MS
 from models.profiles.window import seen
 
+LED_MS = 30 * 60 * 1000  # a query's click is looked for this long after it, and only until the next query
+
 
 class Sample(Struct, frozen=True, kw_only=True):
     """One visit day of one user.
 
     `serendipitous`: items that became Definition-1 positives on the day. `others`: items wanted on the day that did not, or of
-    which it cannot be known (too few visit days). Both in the order of the log, each item once.
+    which it cannot be known (too few visit days). Both in the order of the log, each item once. `searches`: the queries of the
+    day; `led`: those of them after which, within `LED_MS`, an item became a positive: both in the order of the log, each once.
     """
 
     user_id: str
@@ -32,6 +35,8 @@ class Sample(Struct, frozen=True, kw_only=True):
     seen: Seen
     serendipitous: tuple[str, ...]
     others: tuple[str, ...]
+    searches: tuple[str, ...] = ()
+    led: tuple[str, ...] = ()
 
 
 class _Day:
@@ -43,6 +48,17 @@ class _Day:
         self.before = before
         self.window = window
         self.wanted: dict[str, bool] = {}
+        self.searches: dict[str, bool] = {}
+        self._asked: tuple[str, int] | None = None
+
+    def search(self, query: str, ts_ms: int) -> None:
+        self.searches.setdefault(query, False)
+        self._asked = (query, ts_ms)
+
+    def want(self, item_id: str, ts_ms: int, *, is_positive: bool) -> None:
+        self.wanted[item_id] = self.wanted.get(item_id, False) or is_positive
+        if is_positive and self._asked is not None and ts_ms - self._asked[1] <= LED_MS:
+            self.searches[self._asked[0]] = True
 
     def sample(self, user_id: str) -> Sample:
         return Sample(
@@ -52,6 +68,8 @@ class _Day:
             seen=self.window,
             serendipitous=tuple(item_id for item_id, label in self.wanted.items() if label),
             others=tuple(item_id for item_id, label in self.wanted.items() if not label),
+            searches=tuple(self.searches),
+            led=tuple(query for query, has_led in self.searches.items() if has_led),
         )
 
 
@@ -99,9 +117,11 @@ class _Replay:
         features = self._feature(event.item_id) if event.item_id else None
         query_tags = self._queries.find(event.query) if event.query else ()
         flags = update(profile, event, features, query_tags, offset=offset, policy=self._policy)
+        day = self._days[event.user_id]
+        if event.type == "search" and event.query:
+            day.search(event.query, event.ts_ms)
         if features and event.item_id and event.type in POSITIVE_EVENTS:
-            wanted = self._days[event.user_id].wanted
-            wanted[event.item_id] = wanted.get(event.item_id, False) or bool(flags and flags.label)
+            day.want(event.item_id, event.ts_ms, is_positive=bool(flags and flags.label))
         return ended
 
     def close(self) -> Iterator[Sample]:

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from models.training.card import Made, Origin, Ranked
+    from models.training.examples import Task
     from models.training.recipe import Recipe, Trained
     from models.training.sft import Step
     from streams.logs import RecordedLog
     from streams.samples import LabelledLog
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _WRONG_USE = 2
 _RECENT_DAYS = 28  # of the training part, for the popularity that the card compares with
 
@@ -50,10 +52,22 @@ train_group.add_command(align_command)
     "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of torch; part of what is repeated."
 )
 @click.option("--steps", type=click.IntRange(min=1), help="Most steps of each phase; the recipe's if left out.")
+@click.option("--samples", type=_FILE, help="What `seren train data` wrote: its SFT half alone teaches serendipitous titles.")
+@click.option("--task", type=click.Choice(["title", "query"]), default="title", show_default=True, help="What it writes.")
 @click.option("--cases", type=click.IntRange(min=0), default=400, show_default=True, help="Ranked on the validation part.")
 @json_option
 def sft(
-    *, folder: Path | None, out: Path, name: str, seed: int, threads: int, steps: int | None, cases: int, as_json: bool
+    *,
+    folder: Path | None,
+    out: Path,
+    name: str,
+    seed: int,
+    threads: int,
+    steps: int | None,
+    samples: Path | None,
+    task: Task,
+    cases: int,
+    as_json: bool,
 ) -> None:
     """Teach SerenGPT the titles that were wanted next, on the first part of a log, and write a checkpoint to --out."""
     missing = [module for module in ("torch", "transformers") if find_spec(module) is None]
@@ -77,17 +91,26 @@ def sft(
     recorded = RecordedLog(folder) if folder else shipped_log("online-retail")
     with console.status("Replaying the log through the profiles"):
         log = read_samples(recorded, policy=ProfilePolicy())
-    recipe = Recipe().at_most(steps) if steps else Recipe()
+    recipe = Recipe(task=task, left_out=_left_out(samples) if samples else frozenset())
+    recipe = recipe.at_most(steps) if steps else recipe
     started = time.monotonic()
     trained = _train(log, recipe, console, out=out, name=name, seed=seed)
     seconds = time.monotonic() - started
-    ranked = _rank(log, out, limit=cases, seed=seed) if cases else []
+    ranked = _rank(log, out, limit=cases, seed=seed) if cases and task == "title" else []
     origin = _origin(log, recorded, seed=seed, seconds=seconds)
     (out / "README.md").write_text(model_card(_made(trained), origin, ranked, cases=cases))
     if as_json:
         print_json({"folder": str(out), "trained": to_builtins(trained), "validation": to_builtins(ranked)})
     else:
         _show(trained, out)
+
+
+def _left_out(path: Path) -> frozenset[tuple[str, str]]:
+    """What of the training part the file does not leave to supervised fine-tuning, or denoising took out."""
+    from models.training.preferences import is_wanted
+    from streams.alignment_files import read_samples as read_alignment
+
+    return frozenset((one.user_id, one.item_id) for one in read_alignment(path) if one.split != "sft" or not is_wanted(one))
 
 
 def _train(log: LabelledLog, recipe: Recipe, console: Console, *, out: Path, name: str, seed: int) -> Trained:

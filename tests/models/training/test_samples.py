@@ -57,6 +57,24 @@ def test_samples_two_new_items_of_one_day_do_not_hide_each_other() -> None:
     assert found[-1].serendipitous == ("b1", "c1")
 
 
+def _search(n: int, query: str, *, minute: int) -> Event:
+    return Event(event_id=f"q{n}", user_id="u", type="search", ts_ms=4 * DAY_MS + minute * 60_000, query=query)
+
+
+def test_query_leads_where_a_positive_follows_it_within_half_an_hour_and_before_the_next() -> None:
+    bought = Event(event_id="b", user_id="u", type="purchase", ts_ms=4 * DAY_MS + 40 * 60_000, item_id="b1")
+    for minutes, led in (((1, 9), ()), ((1, 10), ("clock",)), ((11, 12), ("clock",))):
+        searches = [_search(n, query, minute=at) for n, (query, at) in enumerate(zip(("mug", "clock"), minutes, strict=True))]
+        last = _samples([*FOUR_DAYS[:3], *searches, bought])[-1]
+        assert (last.searches, last.led) == (("mug", "clock"), led)
+
+
+def test_query_that_led_to_nothing_new_is_only_a_search() -> None:
+    again = Event(event_id="b", user_id="u", type="purchase", ts_ms=4 * DAY_MS + 60_000, item_id="a1")
+    last = _samples([*FOUR_DAYS[:3], _search(0, "mug", minute=0), again])[-1]
+    assert (last.searches, last.led) == (("mug",), ())
+
+
 def test_samples_days_without_anything_wanted_give_none() -> None:
     found = _samples(_events((1, "visit", ""), (1, "expose", "a1"), (2, "hide", "b1"), (3, "cancel", "a1")))
     assert found == []

@@ -164,3 +164,14 @@ def test_recipe_without_samples_is_refused(sft: Any, tmp_path: Path) -> None:
         recipe.train_serengpt(
             [], [], ITEMS.get, recipe=recipe.Recipe(), seed=3, folder=tmp_path, name="tiny", watch=lambda _step: None
         )
+
+
+def test_what_alignment_keeps_for_itself_is_not_taught_as_serendipitous(sft: Any, tmp_path: Path) -> None:
+    recipe = import_module("models.training.recipe")
+    train = [_sample(day, "0", "4") for day in range(3)]
+    phases = (_phase(sft, serendipitous_only=True, steps=1),)
+    tiny = recipe.Recipe(vocabulary=330, phases=phases, left_out=frozenset({("u", "4")}))
+    with pytest.raises(ValueError, match="3 samples have a title to teach, 0 a serendipitous one"):
+        recipe.train_serengpt(
+            train, [], ITEMS.get, recipe=tiny, seed=3, folder=tmp_path, name="tiny", watch=lambda _step: None
+        )

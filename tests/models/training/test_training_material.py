@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from models.entities import Behaviour, Digest, Item, Seen
+from models.serengpt.prompt import title_ids
 from models.serengpt.tokens import SPECIAL_TOKENS, TitleTokenizer
 from models.training.card import Made, Origin, Ranked, model_card
 from models.training.embeddings import token_vectors
@@ -65,6 +66,26 @@ def test_examples_ask_for_serendipitous_items_or_for_all() -> None:
     assert every.titles == (red_mug, wall_clock)
     assert tokenizer.ids["<|answer|>"] not in only.prompt
     assert next(documents([only])) == frozenset((*only.prompt, *red_mug))
+
+
+def test_examples_of_queries_ask_for_those_that_led_or_for_all() -> None:
+    sample = Sample(
+        user_id="u",
+        as_of_ms=1,
+        digest=Digest(),
+        seen=Seen(),
+        serendipitous=("1",),
+        others=(),
+        searches=("red mug", "clock"),
+        led=("clock",),
+    )
+    tokenizer = TitleTokenizer(train_tokenizer(corpus([sample], lambda _item_id: None), vocabulary=600))
+    asked = {
+        only: examples([sample], lambda _item_id: None, tokenizer, serendipitous_only=only, task="query")[0].titles
+        for only in (True, False)
+    }
+    assert asked[True] == (title_ids("clock", tokenizer),)
+    assert asked[False] == (title_ids("red mug", tokenizer), title_ids("clock", tokenizer))
 
 
 def test_examples_of_a_sample_with_nothing_to_ask_for_give_no_row() -> None:
