@@ -21,6 +21,8 @@ MAX_VISIT_DAYS = 14  # a written day is one of 15 places: the window and today
 BELIEF_OVERHEAD_BYTES = 52  # weight 9, positives 5, five counters and days 3 each, two offsets 9 each, headers 5
 DEED_OVERHEAD_BYTES = 23  # offset 9, time 9, type 1, headers 4
 
+MIN_INFERENCE_BYTES = 128  # a question that waits takes up to 64, one tag as many
+
 # Most bytes of all that no policy bounds: headers, counters, timestamps (9 bytes each), the trigger's state.
 _FIXED_BYTES = 148
 
@@ -138,6 +140,32 @@ class PossessionPolicy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class InferencePolicy:
+    """What a language model is asked about a user, when, and how its tags live in the profile (papers.md 1.3)."""
+
+    enabled: bool = False  # off: nothing is asked, and no profile holds a byte for it
+    first_positives: int = 3  # behaviours that somebody must have before anything is inferred of them
+    drift_ratio: float = 0.5  # share of the decayed behaviour that is newer than the last question: the profile moved enough
+    cool_down_days: float = 3.0  # between two questions about one user: a model's answer costs more than a slate
+    refresh_days: float = 15.0  # ask again after this where anything is new (the paper's refresh)
+    window_days: float = 28.0  # what is shown to the model (the paper: 2 to 4 weeks)
+    max_shown: int = 32  # items and queries that are shown; the history holds fewer
+    # Of a written profile, taken from the tag pool's budget of users who have such tags: the others pay nothing.
+    bytes: int = 640
+    evidence_per_tag: int = 3  # the newest; 5 to 14 bytes each
+    half_life_days: float = 14.0  # of a tag's score since its last approval: that of the rule-made tags
+    min_score: float = 0.05  # of the decayed score; below it a tag says nothing any more
+    ttl_days: float = 60.0  # a tag that was in no answer for this long goes: four refreshes
+    top: int = 8  # tags that join the short-term level, and traits that join the long-term level
+    family_cap: int = 4  # of them per family
+
+    @property
+    def half_life_ms(self) -> int:
+        """The half-life in whole milliseconds."""
+        return int(self.half_life_days * DAY_MS)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProfilePolicy:
     """All of the above, for the one function that folds an event through every level."""
 
@@ -146,6 +174,7 @@ class ProfilePolicy:
     long_term: LongTermPolicy = field(default_factory=LongTermPolicy)
     history: HistoryPolicy = field(default_factory=HistoryPolicy)
     possessions: PossessionPolicy = field(default_factory=PossessionPolicy)
+    inference: InferencePolicy = field(default_factory=InferencePolicy)
     attribute_bytes: int = 192
     recent_event_ids: int = 16  # 4 bytes each: a producer's retry of one of the user's last events is not applied twice
 
@@ -153,6 +182,12 @@ class ProfilePolicy:
         """Refuses budgets that together could break `PROFILE_BYTES`."""
         if self.written_bytes > PROFILE_BYTES:
             message = f"the budgets of a profile add up to {self.written_bytes} bytes; the bound is {PROFILE_BYTES}"
+            raise ConfigError(message)
+        if self.inference.enabled and not MIN_INFERENCE_BYTES <= self.inference.bytes <= self.short_term.pool_bytes // 2:
+            message = (
+                f"inference.bytes = {self.inference.bytes} is not within {MIN_INFERENCE_BYTES} and half of "
+                f"short_term.pool_bytes = {self.short_term.pool_bytes}"
+            )
             raise ConfigError(message)
 
     @property

@@ -66,8 +66,8 @@ def learn(profile: Profile, tags: tuple[str, ...], weight: float, ts_ms: int, of
         belief.last_day = max(belief.last_day, day)
         belief.back = offset - belief.newest
         belief.newest = offset
-    if profile.pool_bytes > policy.pool_bytes:
-        _prune(profile, policy)
+    if profile.pool_bytes + profile.inferred_bytes > policy.pool_bytes:
+        prune(profile, policy)
 
 
 def rank(profile: Profile, as_of_ms: int, policy: ShortTermPolicy) -> list[Ranked]:
@@ -128,13 +128,15 @@ def _move_landmark(profile: Profile, ts_ms: int, half_life_ms: int) -> None:
     profile.landmark_ms = ts_ms
     profile.mass *= scale
     profile.asked_mass *= scale
+    if profile.inference is not None:
+        profile.inference.asked_mass *= scale
     for belief in profile.pool.values():
         belief.weight *= scale
 
 
-def _prune(profile: Profile, policy: ShortTermPolicy) -> None:
+def prune(profile: Profile, policy: ShortTermPolicy) -> None:
     """Lets the weakest tags go; those that long-term admission counts on (in two cycles or more) stay the longest."""
-    pool, enough = profile.pool, policy.pool_bytes * _KEEP_RATIO
+    pool, enough = profile.pool, (policy.pool_bytes - profile.inferred_bytes) * _KEEP_RATIO
     weak, lasting = [], []
     for tag, belief in pool.items():
         entry = (belief.weight, tag)  # a number first: Python sorts such tuples in half the time

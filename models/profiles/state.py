@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Callable
 from functools import partial
 from itertools import accumulate, pairwise
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 import msgspec
 
@@ -20,9 +20,11 @@ from models.entities import EventType, TriggerReason
 from models.errors import DecodeError, UnknownVersion
 from models.profiles.belief import Belief
 from models.profiles.features import FAMILIES
+from models.profiles.inferred import Inference, inference_bytes
 from models.profiles.policy import BELIEF_OVERHEAD_BYTES, DEED_OVERHEAD_BYTES, MAX_VISIT_DAYS
 
 VERSION = 2
+INFERRED_VERSION = 3  # the same with an `Inference` behind it: written of users who have one
 _DAY_ENTRY = struct.Struct("<IH")
 _NEVER = 15  # index of no visit day; the window and today are at most 15
 _TYPES: tuple[EventType, ...] = get_args(EventType)
@@ -55,6 +57,8 @@ class Profile:
         "deeds_bytes",
         "events",
         "in_cart",
+        "inference",
+        "inferred_bytes",
         "landmark_ms",
         "last_ms",
         "mass",
@@ -104,6 +108,9 @@ class Profile:
         self.pending_since_ms = 0
         self.asked_ms = -1
         self.asked_mass = 0.0
+        # what a language model was asked and inferred; `inferred_bytes` is what it takes of the pool's budget
+        self.inference: Inference | None = None
+        self.inferred_bytes = 0
 
     @property
     def is_blank(self) -> bool:
@@ -126,39 +133,39 @@ def encode(profile: Profile) -> bytes:
     days = profile.visit_days
     place = {day: index for index, day in enumerate(days)}
     place[0] = _NEVER
-    return _encoder.encode(
-        (
-            VERSION,
-            profile.offset,
-            profile.events,
-            profile.positives,
-            profile.last_ms,
-            profile.attributes,
-            profile.attributes_offset,
-            profile.landmark_ms,
-            profile.mass,
-            profile.pool_bytes,
-            pool,
-            profile.approved_cycle,
-            profile.deeds_bytes,
-            _steps(offsets),
-            _steps(times),
-            bytes([_CODES[name] for name in types]),
-            texts,
-            array("I", profile.recent_ids).tobytes(),
-            array("H", days).tobytes(),
-            _pack_seen(profile.seen_categories, place),
-            _pack_seen(profile.seen_brands, place),
-            _pack_seen(profile.seen_sellers, place),
-            array("I", profile.owned).tobytes(),
-            array("I", profile.in_cart).tobytes(),
-            _pack_days(profile.rejected),
-            profile.pending,
-            profile.pending_since_ms,
-            profile.asked_ms,
-            profile.asked_mass,
-        )
+    inference = profile.inference
+    fields = (
+        VERSION if inference is None else INFERRED_VERSION,
+        profile.offset,
+        profile.events,
+        profile.positives,
+        profile.last_ms,
+        profile.attributes,
+        profile.attributes_offset,
+        profile.landmark_ms,
+        profile.mass,
+        profile.pool_bytes,
+        pool,
+        profile.approved_cycle,
+        profile.deeds_bytes,
+        _steps(offsets),
+        _steps(times),
+        bytes([_CODES[name] for name in types]),
+        texts,
+        array("I", profile.recent_ids).tobytes(),
+        array("H", days).tobytes(),
+        _pack_seen(profile.seen_categories, place),
+        _pack_seen(profile.seen_brands, place),
+        _pack_seen(profile.seen_sellers, place),
+        array("I", profile.owned).tobytes(),
+        array("I", profile.in_cart).tobytes(),
+        _pack_days(profile.rejected),
+        profile.pending,
+        profile.pending_since_ms,
+        profile.asked_ms,
+        profile.asked_mass,
     )
+    return _encoder.encode(fields if inference is None else (*fields, inference))
 
 
 def decode(data: bytes) -> Profile:
@@ -169,11 +176,16 @@ def decode(data: bytes) -> Profile:
         DecodeError: not the bytes of a profile.
     """
     try:
-        return _restore(_decoder.decode(data))
+        if data[1:3] == _INFERRED_FIELDS:
+            *fields, inference = _inferred_decoder.decode(data)
+            profile = _restore(cast("_Fields", tuple(fields)), INFERRED_VERSION)
+            profile.inference, profile.inferred_bytes = inference, inference_bytes(inference)
+            return profile
+        return _restore(_decoder.decode(data), VERSION)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, struct.error, ValueError, IndexError) as error:
         version = _version(data)
-        if version is not None and version != VERSION:
-            message = f"profile version {version} is not {VERSION}"
+        if version is not None and version not in (VERSION, INFERRED_VERSION):
+            message = f"profile version {version} is not {VERSION} or {INFERRED_VERSION}"
             raise UnknownVersion(message) from error
         message = f"{len(data)} bytes are no profile: {error}"
         raise DecodeError(message) from error
@@ -188,7 +200,7 @@ def _version(data: bytes) -> int | None:
     return fields[0] if fields and isinstance(fields[0], int) else None
 
 
-def _restore(fields: _Fields) -> Profile:
+def _restore(fields: _Fields, expected: int) -> Profile:
     profile = Profile()
     (
         version,
@@ -221,7 +233,7 @@ def _restore(fields: _Fields) -> Profile:
         profile.asked_ms,
         profile.asked_mass,
     ) = fields
-    if version != VERSION:
+    if version != expected:
         message = f"version {version}"
         raise ValueError(message)
     profile.pool = {
@@ -316,4 +328,7 @@ _Fields = tuple[
 ]
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Fields)
+_inferred = (*get_args(_Fields), Inference)
+_INFERRED_FIELDS = len(_inferred).to_bytes(2, "big")  # as the header of a MessagePack array of 16 and more says it
+_inferred_decoder: msgspec.msgpack.Decoder[tuple[Any, ...]] = msgspec.msgpack.Decoder(tuple.__class_getitem__(_inferred))
 _any_decoder = msgspec.msgpack.Decoder(tuple[Any, ...])

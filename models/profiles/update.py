@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from models.entities import Event, fingerprint
-from models.profiles import history, long_term, possessions, short_term, window
+from models.profiles import history, inference, long_term, possessions, short_term, window
 from models.profiles.features import ItemFeatures
 from models.profiles.policy import ProfilePolicy, day_of
 from models.profiles.state import Profile
 from models.serendipity import Flags, flags
+
+_REJECTIONS = frozenset({"cancel", "hide"})
 
 
 def update(
@@ -51,6 +53,8 @@ def update(
     if item:
         window.see(profile, event, item, day, policy.window)
         possessions.move(profile, event, item, day, policy.possessions)
+        if profile.inference is not None and event.type in _REJECTIONS:
+            inference.retract(profile, item.name)
     profile.recent_ids.append(fingerprint(event.event_id) if event_name is None else event_name)
     if len(profile.recent_ids) > policy.recent_event_ids:
         del profile.recent_ids[0]
