@@ -17,13 +17,13 @@ from models.profiles.state import Profile
 _SEEN_TYPES = frozenset({"expose"})
 _SEEN_TYPES_WITHOUT_IMPRESSIONS = frozenset({"expose", "click", "favourite", "cart", "purchase"})
 # What others do to an order or to a screen is no visit of the user.
-_NO_VISIT = frozenset({"cancel"})
+NO_VISIT = frozenset({"cancel"})
 
 
 def visit(profile: Profile, event: Event, day: int, policy: WindowPolicy) -> None:
     """Records that the user visited on `day`; a new newest day moves the window on and forgets what left it."""
     days = profile.visit_days
-    if (days and day <= days[-1]) or event.type in _NO_VISIT:
+    if (days and day <= days[-1]) or event.type in NO_VISIT:
         return
     days.append(day)
     if len(days) <= policy.visit_days + 1:

@@ -17,7 +17,7 @@ from streams.cli.bench_serengpt import serengpt
 if TYPE_CHECKING:
     from streams.bench.figures import Figure
 
-NAMES = ("update", "engine", "redis", "slates", "serengpt", "faust", "hostile")
+NAMES = ("calls", "update", "engine", "redis", "slates", "serengpt", "faust", "hostile")
 ON_DEMAND = frozenset({"hostile"})  # only when named: twelve workers and their servers, ten seconds each, in every run
 _FULL, _QUICK = 100_000, 15_000  # events
 _FULL_RUNS, _QUICK_RUNS = 3, 1
@@ -57,7 +57,7 @@ bench.add_command(serengpt)
 
 def _measures(folder: Path, *, quick: bool) -> dict[str, Callable[[], list[Figure]]]:
     """The measurements, by name, in the order in which they run."""
-    from streams.bench import hostile, judging, profiles, stores, workers, workload
+    from streams.bench import calls, hostile, judging, profiles, stores, workers, workload
     from streams.embedded.redis import start_redis
     from streams.logs import shipped_log
 
@@ -70,6 +70,7 @@ def _measures(folder: Path, *, quick: bool) -> dict[str, Callable[[], list[Figur
             return measure(server.url)
 
     return {
+        "calls": lambda: calls.model_calls(work),
         "update": lambda: profiles.update_alone(work, runs=runs),
         "engine": lambda: profiles.engine_in_memory(work, runs=runs),
         "redis": lambda: on_redis(lambda url: stores.engine_on_redis(work, url, runs=runs)),
