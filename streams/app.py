@@ -30,6 +30,8 @@ from streams.model_calls import ModelCalls
 from streams.monitor import Monitor, judging_vitals, profiles_vitals
 from streams.production import BATCH_BYTES, producer_of
 from streams.retry import retrying
+from streams.scores.log import ScoreLog
+from streams.scores.writer import ScoreWriter
 from streams.spans import Spans, contexts_of, spans_of
 from streams.state import PartitionStore, ProfileStore
 from streams.store import SlateStore
@@ -100,6 +102,7 @@ def judging_app(
     catalogue: Catalogue,
     calls: ModelCalls | None = None,
     lower: LowerTiers = _ONLY_SERENGPT,
+    scores: ScoreLog | None = None,
 ) -> ChunkApp:
     """A judging worker as a Faust app.
 
@@ -109,9 +112,11 @@ def judging_app(
         catalogue: what the walks work on.
         calls: the model's meter.
         lower: the tiers below it.
+        scores: what `serve` keeps of the model's answers; they go to their topic.
     """
     app, spans = _new_app(settings, "seren-judging"), spans_of(os.environ, service="seren-judging")
     redis = Redis.from_url(settings.redis.url)
+    produce = producer_of(app.kafka_producer)
     worker = JudgingWorker(
         serve=serve,
         lower=lower,
@@ -120,14 +125,16 @@ def judging_app(
             tenant=settings.redis.tenant,
             hard_ttl_ms=int(settings.judging.hard_ttl_s * 1000),
         ),
-        produce=producer_of(app.kafka_producer),
+        produce=produce,
         commit=app.commit_offsets,
         limits=settings.judging,
     )
+    if scores is not None:
+        worker.record = ScoreWriter(scores, produce, record_s=settings.scores.record_s, clock=time).write
     worker.spans = spans
     _connect(app, worker)
     watch = _watched(app, worker, redis, settings, topics.REQUESTS)
-    _listen(settings, judging_registry(worker, watch, calls or ModelCalls()), lambda: judging_vitals(worker, watch))
+    _listen(settings, judging_registry(worker, watch, calls or ModelCalls(), scores), lambda: judging_vitals(worker, watch))
     source = app.topic(topics.REQUESTS, schema=ChunkSchema())
 
     @app.agent(source, name="judging", concurrency=1)

@@ -28,6 +28,7 @@ from models.tiers import TierPolicy
 from streams.agents.limits import JudgingLimits, ProfilesLimits
 from streams.health import HealthPolicy
 from streams.partition import Rules
+from streams.scores.policy import ScoresPolicy
 from streams.slates.packed import ITEMS
 
 # Characters of a file: twenty times one that sets every key. And of a line, or of a variable's value: a path or URL has less,
@@ -80,6 +81,8 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "judge.portrait.tastes.spread_share": (0.001, 1),
     "judge.portrait.tastes.half_life_days": (0.01, 36_500),
     "judge.portrait.tastes.oldest_share": (0, 1),
+    "scores.cache_bytes": (0, 2**40),
+    "scores.warm_records": (4, 100_000_000),  # at least one a partition
     "metrics.port": (0, 65_535),
     "health.excused_s": (1, 86_400),
 }
@@ -142,6 +145,7 @@ class Settings:
     blend: BlendPolicy = field(default_factory=BlendPolicy)
     tiers: TierPolicy = field(default_factory=TierPolicy)
     fallback: FallbackPolicy = field(default_factory=FallbackPolicy)
+    scores: ScoresPolicy = field(default_factory=ScoresPolicy)
     judge: JudgePolicy = field(default_factory=JudgePolicy)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     health: HealthPolicy = field(default_factory=HealthPolicy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -12,9 +13,13 @@ from models.errors import ConfigError
 from models.pretrained import serengpt_folder
 from models.registry import Registry, is_registry, model_key
 from models.serengpt import embedded
+from models.serengpt.address import Decoding
 from models.serengpt.engine import Engine
 from models.serengpt.prompt import PROMPT_TOKENS
 from streams.live_engine import LiveEngine
+from streams.model_calls import MeasuredEngine, ModelCalls
+from streams.scores.engine import LoggedEngine
+from streams.scores.log import ScoreLog
 
 _TORCH_NEEDS = ("torch", "safetensors")
 
@@ -64,6 +69,21 @@ def checkpoint_folder(model: str, *, key_file: str = "") -> Path:
         return folder
     registry = Registry(folder, key=model_key(key_file))
     return registry.checkpoint(registry.verify(registry.current()).number)
+
+
+def metered(calls: ModelCalls, scores: ScoreLog | None = None) -> Callable[[Engine], Engine]:
+    """What goes around an engine that serves: a meter of what it is asked, and outside of it the log of what it answered.
+
+    Args:
+        calls: the meter; what the log answers is no call.
+        scores: the log; None: the engine is always asked.
+    """
+
+    def around(engine: Engine) -> Engine:
+        measured = MeasuredEngine(engine, calls)
+        return measured if scores is None else LoggedEngine(measured, scores, decoding=Decoding.of())
+
+    return around
 
 
 def _load(engine: str, folder: Path, *, threads: int, prompt_tokens: int) -> LoadedEngine:

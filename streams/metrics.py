@@ -20,6 +20,8 @@ from streams.agents.judging import JudgingWorker
 from streams.agents.outages import CAUSES, Outages
 from streams.agents.profiles import ProfilesWorker
 from streams.model_calls import ModelCalls
+from streams.scores.log import ScoreLog
+from streams.scores.metrics import ScoresCollector
 from streams.watch import Watch
 
 EVENT_TO_SLATE = "seren_event_to_slate_seconds"
@@ -142,9 +144,14 @@ def profiles_registry(worker: ProfilesWorker, watch: Watch) -> CollectorRegistry
     return _registry(_ProfilesCollector(worker, watch))
 
 
-def judging_registry(worker: JudgingWorker, watch: Watch, calls: ModelCalls) -> CollectorRegistry:
-    """A judging worker's metrics, and those of its model."""
-    return _registry(_JudgingCollector(worker, watch, calls))
+def judging_registry(
+    worker: JudgingWorker, watch: Watch, calls: ModelCalls, scores: ScoreLog | None = None
+) -> CollectorRegistry:
+    """A judging worker's metrics, those of its model, and those of its score log if it has one."""
+    registry = _registry(_JudgingCollector(worker, watch, calls))
+    if scores is not None:
+        registry.register(ScoresCollector(scores))
+    return registry
 
 
 def _registry(collector: Collector) -> CollectorRegistry:

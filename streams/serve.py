@@ -16,10 +16,10 @@ from models.pipeline import Answer, ServePolicy, serve_packed, serve_unpacked
 from models.pretrained import tower_folder
 from models.profiles import ProfilePolicy
 from models.retrieval import Retriever
+from models.serengpt.engine import Engine
 from streams.agents.answering import Rung
 from streams.engines import load_engine
 from streams.live_engine import LiveEngine
-from streams.model_calls import MeasuredEngine, ModelCalls
 from streams.transport import ChunkApp
 
 # Cycles are rare here, and a chunk of records makes some 20,000 objects that are freed without the collector: at Python's
@@ -35,8 +35,8 @@ def load_judge(
     threads: int,
     policy: ServePolicy,
     profile: ProfilePolicy,
-    calls: ModelCalls | None = None,
     key_file: str = "",
+    around: Callable[[Engine], Engine] | None = None,
 ) -> Callable[[Sequence[PackedRequest]], list[Answer | SerenError]]:
     """The judging walk with everything that it needs, loaded and warm.
 
@@ -47,17 +47,17 @@ def load_judge(
         threads: of the engine.
         policy: counts, weights and thresholds.
         profile: the policy by which the profiles in the requests were made.
-        calls: notes the calls of the model.
         key_file: see `streams.engines.load_engine`.
+        around: puts a meter, a score log or both around the engine, see `streams.engines.metered`; None: nothing.
 
     Raises:
         CheckpointError: a model folder is missing or corrupt.
         ConfigError: what the engine needs is not installed.
     """
     loaded = load_engine(engine, model, threads=threads, key_file=key_file)
-    measured = MeasuredEngine(loaded, calls or ModelCalls())
+    asked = around(loaded) if around else loaded
     retriever = Retriever.build(catalogue, tower_folder())
-    serve = partial(serve_packed, engine=measured, retriever=retriever, catalogue=catalogue, policy=policy, profile=profile)
+    serve = partial(serve_packed, engine=asked, retriever=retriever, catalogue=catalogue, policy=policy, profile=profile)
     return partial(_by_one_version, loaded, serve) if isinstance(loaded, LiveEngine) else serve
 
 

@@ -90,6 +90,7 @@ class JudgingWorker:
         self.assigned: frozenset[int] | None = None  # None: before the first assignment, and during a rebalance
         self.outages = Outages(clock, self.counts)
         self.spans: Spans = NoSpans()
+        self.record: Callable[[], Awaitable[None]] = _nothing  # writes the model's answers down; before a commit
         self.event_to_slate_s = Distribution()
         self.answer_s = Distribution()
         self._answering = Answering(
@@ -232,6 +233,7 @@ class JudgingWorker:
                 wait_s = (published_ms - waiting.caused_ms) / 1000
                 self.event_to_slate_s.add(wait_s)
                 self.counts["slates_late"] += wait_s > self._limits.soft_ttl_s
+        await self.record()
         if self._limits.settle_s > 0 and publications:
             self._settle(publications, batch)
         else:
@@ -344,6 +346,10 @@ class JudgingWorker:
         offsets = self._unfinished.committable(partitions)
         if offsets:
             await self._commit(offsets)
+
+
+async def _nothing() -> None:
+    """There is no score log."""
 
 
 def _cancelled() -> bool:

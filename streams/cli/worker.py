@@ -5,11 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from streams.cli.options import config_option, settings_of
+
+if TYPE_CHECKING:
+    from streams.scores.log import ScoreLog
+    from streams.scores.policy import ScoresPolicy
 
 
 @click.group("worker")
@@ -39,12 +45,15 @@ def judging(config: Path | None, log_level: str) -> None:
     from models.catalogue import Catalogue
     from streams.agents.answering import LowerTiers
     from streams.app import judging_app, load_items
+    from streams.engines import metered
     from streams.model_calls import ModelCalls
+    from streams.scores.log import ScoreLog
     from streams.serve import load_judge, load_rungs, run
 
     settings = settings_of(config)
     catalogue = Catalogue(asyncio.run(load_items(settings)))
     calls, model = ModelCalls(), settings.serengpt
+    scores = ScoreLog(cache_bytes=settings.scores.cache_bytes, pending_bytes=settings.scores.pending_bytes)
     serve = load_judge(
         catalogue,
         engine=model.engine,
@@ -52,12 +61,29 @@ def judging(config: Path | None, log_level: str) -> None:
         threads=model.threads,
         policy=settings.serve,
         profile=settings.rules.profile,
-        calls=calls,
         key_file=model.key_file,
+        around=metered(calls, scores),
     )
     _say_ready(log_level)
+    asyncio.run(_warm(scores, settings.kafka.bootstrap, settings.scores))
     rungs = load_rungs(catalogue, policy=settings.serve, profile=settings.rules.profile, fallback=settings.fallback)
-    run(judging_app(settings, serve, catalogue, calls, LowerTiers(rungs, settings.tiers)), log_level=log_level)
+    run(judging_app(settings, serve, catalogue, calls, LowerTiers(rungs, settings.tiers), scores), log_level=log_level)
+
+
+async def _warm(scores: ScoreLog, bootstrap: str, policy: ScoresPolicy) -> None:
+    """Reads the newest answers of the model; without them it is only asked more."""
+    from models.errors import BrokerUnavailable
+    from streams.scores.topic import read_topic
+
+    logger = logging.getLogger(__name__)
+    try:
+        read = await read_topic(bootstrap, scores, records=policy.warm_records, seconds=policy.warm_s, clock=time)
+    except BrokerUnavailable as error:
+        logger.warning("starting with an empty score log: %s", error)
+        return
+    logger.info("score log: %d records, %d refused%s", *read[:2], "" if read.complete else f", cut off at {policy.warm_s} s")
+    if read.refused:
+        logger.warning("score log: %d records refused, the last one: %s", read.refused, scores.last_refusal)
 
 
 @click.command("topics")

@@ -42,8 +42,8 @@ async def read_topic(bootstrap: str, log: ScoreLog, *, records: int, seconds: fl
     deadline_s = clock.monotonic() + seconds
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest")
     try:
-        await consumer.start()
         try:
+            await consumer.start()
             partitions = await _partitions(consumer, bootstrap)
             consumer.assign(partitions)
             ends = await _seek(consumer, partitions, records // len(partitions))

@@ -25,6 +25,7 @@ from streams.knowledge import Knowledge
 from streams.metrics import judging_registry, profiles_registry
 from streams.model_calls import ModelCalls
 from streams.partition import Rules
+from streams.scores.log import ScoreLog
 from streams.state import PartitionStore, ProfileStore
 from streams.store import SlateStore
 from streams.watch import Watch
@@ -75,7 +76,11 @@ async def exported(redis_client: redis.asyncio.Redis) -> dict[str, dict[str, set
     for worker in (profiles, judging):
         watch = Watch(worker, Ports(), clock=time)
         await watch.look()
-        made = profiles_registry(worker, watch) if worker is profiles else judging_registry(judging, watch, ModelCalls())
+        made = (
+            profiles_registry(worker, watch)
+            if worker is profiles
+            else judging_registry(judging, watch, ModelCalls(), ScoreLog(cache_bytes=0))
+        )
         _collect(made, found)
     return found
 
