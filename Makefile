@@ -122,6 +122,10 @@ train-small: $(VENV)/.train ## Train the small SerenGPT that is shipped, from th
 	@$(VENV)/bin/seren train tower --out models/pretrained/tower-small $(ARGS)
 	@$(VENV)/bin/seren train sft --out models/pretrained/serengpt-small $(ARGS)
 
+.PHONY: ablate
+ablate: $(VENV)/.run ## One table of all checkpoints of a folder and the baselines: make ablate FOLDER=... (ARGS="--sasrec ... --out ...")
+	@$(VENV)/bin/seren evaluate ablation $(FOLDER) $(ARGS)
+
 .PHONY: up
 up: ## Start real Kafka and Redis on loopback (Docker, else JDK 17 and Maven); addresses in .run/env
 	@infra/local/up.sh

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from streams.cli.evaluate_ablation import ablation
 from streams.cli.evaluate_compression import compression
 from streams.cli.evaluate_diversity import diversity, gate
 from streams.cli.evaluate_ranking import ranking
@@ -17,4 +18,5 @@ def evaluate_group() -> None:
 evaluate_group.add_command(ranking)
 evaluate_group.add_command(diversity)
 evaluate_group.add_command(gate)
+evaluate_group.add_command(ablation)
 evaluate_group.add_command(compression)

@@ -109,6 +109,11 @@ def _baselines(
         for row in baselines(questions, tower=tower, seed=seed):
             status.update(f"Baselines: {row.name}")
             yield row
+        if sasrec is not None:
+            from streams.evaluation.sequential import rank_sasrec
+
+            status.update("Baselines: SASRec")
+            yield rank_sasrec(questions, sasrec)
 
 
 def _show(found: dict[str, Any]) -> None:

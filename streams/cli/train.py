@@ -15,6 +15,7 @@ import click
 from streams.cli.options import json_option, print_json
 from streams.cli.train_align import align_command
 from streams.cli.train_data import data
+from streams.cli.train_sasrec import sasrec
 from streams.cli.train_tower import tower
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def train_group() -> None:
 
 
 train_group.add_command(tower)
+train_group.add_command(sasrec)
 train_group.add_command(data)
 train_group.add_command(align_command)
 

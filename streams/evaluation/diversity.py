@@ -57,6 +57,18 @@ def of_baseline(answer: Answer, asked: Asked, questions: Questions, *, seed: int
     return slates_metrics(asked.cases, slates, catalogue, wants=popularity_counts(questions.train), seed=seed)
 
 
+def evenly(asked: Asked, count: int) -> Asked:
+    """So many of the cases, at even distances in time."""
+    size = len(asked.cases)
+    places = sorted({number * size // min(count, size) for number in range(min(count, size))})
+    return replace(
+        asked,
+        cases=[asked.cases[place] for place in places],
+        items=[asked.items[place] for place in places],
+        past=[asked.past[place] for place in places],
+    )
+
+
 def _whole(asked: Asked, catalogue: Catalogue) -> Iterator[Asked]:
     """The same cases, asked about every item, a few at a time."""
     every = tuple(item.item_id for item in catalogue)

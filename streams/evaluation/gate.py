@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -12,8 +11,8 @@ from models.evaluation.gate import GateMetrics, gate_metrics
 from models.evaluation.ranking import report
 from models.retrieval import Retriever
 from models.serengpt.engine import Engine
-from streams.evaluation.diversity import of_checkpoint
-from streams.evaluation.questions import Asked, Questions
+from streams.evaluation.diversity import evenly, of_checkpoint
+from streams.evaluation.questions import Questions
 
 
 def measure_checkpoint(
@@ -36,7 +35,7 @@ def measure_checkpoint(
     asked, catalogue = questions.reported, questions.log.catalogue
     scored = [one for batch in serengpt.scored_batches(asked.cases, engine=engine, catalogue=catalogue) for one in batch]
     ranked = report(engine.model_id, asked.cases, serengpt.readings(scored)[serengpt.ALIGNED], seed=seed)
-    some = _evenly(asked, slates)
+    some = evenly(asked, slates)
     retriever = Retriever.build(catalogue, tower)
     shown = of_checkpoint(engine, some, questions, retriever, seed=seed, console=console, what="Slates")
     users = len(set(asked.users))
@@ -44,15 +43,3 @@ def measure_checkpoint(
         f"{questions.name}, {part} part, {len(asked.cases)} cases of {users} users, {len(some.cases)} slates, seed {seed}"
     )
     return gate_metrics(evaluation, model_id=engine.model_id, ranked=ranked.metrics, shown=shown)
-
-
-def _evenly(asked: Asked, count: int) -> Asked:
-    """So many of the cases, at even distances in time."""
-    size = len(asked.cases)
-    places = sorted({number * size // min(count, size) for number in range(min(count, size))})
-    return replace(
-        asked,
-        cases=[asked.cases[place] for place in places],
-        items=[asked.items[place] for place in places],
-        past=[asked.past[place] for place in places],
-    )

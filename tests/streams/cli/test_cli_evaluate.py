@@ -172,3 +172,28 @@ def test_evaluate_gate_prints_what_the_registry_reads(log_folder: Path, tower_fo
     }
     assert (found.ranking.name, found.ranking.mean) == ("NDCG@10", found.details["ranking"]["NDCG@10"].mean)
     assert refusals(found, msgspec.json.decode(result.stdout, type=Metrics), gate=Gate()) == ()
+
+
+def test_evaluate_ablation_writes_a_table_of_every_checkpoint_in_the_folder(
+    log_folder: Path, tower_folder: Path, tmp_path: Path
+) -> None:
+    for name in ("full", "half"):
+        (tmp_path / "variants" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "variants" / name).symlink_to(serengpt_folder())
+    (tmp_path / "variants" / "notes").mkdir()
+    options = {"--log": log_folder, "--tower": tower_folder, "--reference": "half", "--slates": 2, "--out": tmp_path / "out"}
+    arguments = ["ablation", str(tmp_path / "variants"), *(str(part) for option in options.items() for part in option)]
+    result = CliRunner().invoke(evaluate_group, arguments)
+    assert result.exit_code == 0, result.output
+    outcome = json.loads((tmp_path / "out" / "ablation.json").read_text())
+    assert [row["name"] for row in outcome["rankers"][:3]] == ["half", "full", "random"]
+    assert [row["name"] for row in outcome["slates"]] == ["half", "full"]
+    assert outcome["verdicts"][0].startswith("full HR@1 is not distinguishable from half: +0.000")
+    table = (tmp_path / "out" / "ablation.md").read_text()
+    assert table.count("\n| half |") == table.count("\n| full |") == 2
+
+
+def test_evaluate_ablation_of_a_folder_without_checkpoints_says_what_it_needs(log_folder: Path) -> None:
+    result = CliRunner().invoke(evaluate_group, ["ablation", str(log_folder)])
+    assert isinstance(result.exception, CheckpointError)
+    assert "at least 1 checkpoint" in str(result.exception)

@@ -1,0 +1,148 @@
+"""`seren evaluate ablation`: one table of all checkpoints of a folder, as Markdown and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from streams.cli.options import json_option, print_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from models.metrics import Interval
+    from models.serengpt.engine import Engine
+    from streams.evaluation.questions import Questions
+    from streams.evaluation.rankers import Ranked
+
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_OUT = click.Path(file_okay=False, path_type=Path)
+_JUDGED_BY = ("HR@1", "HR@10", "NDCG@10")
+
+
+@click.command("ablation")
+@click.argument("folder", type=_FOLDER)
+@click.option("--reference", help="The variant that the others are held against; the first by name if left out.")
+@click.option("--log", "log_folder", type=_FOLDER, help="A log folder; the shipped Online Retail log if left out.")
+@click.option("--tower", type=_FOLDER, help="The tower that retrieval uses; the shipped one if left out.")
+@click.option("--sasrec", type=_FOLDER, help="What `seren train sasrec` wrote for this log; needs torch.")
+@click.option("--part", type=click.Choice(["test", "validation"]), default="test", show_default=True)
+@click.option("--limit", type=click.IntRange(min=1), help="Cases drawn evenly from all; all if left out.")
+@click.option(
+    "--slates", type=click.IntRange(min=0), default=200, show_default=True, help="Cases that get titles and a slate."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of cases, ties and intervals.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of the engine.")
+@click.option("--cache", type=_OUT, help="Folder that keeps what checkpoints said, for the next table.")
+@click.option("--out", type=_OUT, help="Folder to write ablation.md and ablation.json to.")
+@json_option
+def ablation(
+    *,
+    folder: Path,
+    reference: str | None,
+    log_folder: Path | None,
+    tower: Path | None,
+    sasrec: Path | None,
+    part: Literal["test", "validation"],
+    limit: int | None,
+    slates: int,
+    seed: int,
+    threads: int,
+    cache: Path | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Rank with every checkpoint of FOLDER, fill slates, and hold each against the reference and the baselines."""
+    import orjson
+    from rich.console import Console
+
+    from models.pretrained import tower_folder
+    from models.serengpt.embedded import load_engine
+    from streams.evaluation.ablation import markdown, variants
+    from streams.evaluation.questions import read_questions
+    from streams.logs import RecordedLog, shipped_log
+
+    named = variants(folder, reference=reference)
+    console = Console(stderr=True)
+    recorded = RecordedLog(log_folder) if log_folder else shipped_log("online-retail")
+    with console.status("Replaying the log through the profiles"):
+        questions = read_questions(recorded, part=part, seed=seed, limit=limit)
+    engines = [(name, load_engine(path, threads=threads)) for name, path in named]
+    ranked = _ranked(engines, questions, tower=tower or tower_folder(), sasrec=sasrec, cache=cache, seed=seed, console=console)
+    found = _measured(ranked, questions, reference=named[0][0], part=part, seed=seed)
+    shown = _slates(engines, questions, tower or tower_folder(), slates, seed=seed, console=console) if slates else {}
+    found |= {"slate_cases": min(slates, len(questions.reported.cases)), "slates": _rows(shown)}
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "ablation.json").write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+        (out / "ablation.md").write_text(markdown(found))
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(markdown(found))
+
+
+def _ranked(
+    engines: Sequence[tuple[str, Engine]],
+    questions: Questions,
+    *,
+    tower: Path,
+    sasrec: Path | None,
+    cache: Path | None,
+    seed: int,
+    console: Console,
+) -> list[Ranked]:
+    """One row per checkpoint, in the reading that validation chose, and the baselines'."""
+    from streams.evaluation.checkpoints import rank_checkpoint
+    from streams.evaluation.kept import KeptScores
+    from streams.evaluation.rankers import baselines
+
+    kept = KeptScores(cache) if cache else None
+    rows = [
+        next(iter(rank_checkpoint(name, engine, questions, seed=seed, kept=kept, console=console))) for name, engine in engines
+    ]
+    with console.status("Baselines"):
+        rows += baselines(questions, tower=tower, seed=seed)
+        if sasrec is not None:
+            from streams.evaluation.sequential import rank_sasrec
+
+            rows.append(rank_sasrec(questions, sasrec))
+    return rows
+
+
+def _measured(ranked: list[Ranked], questions: Questions, *, reference: str, part: str, seed: int) -> dict[str, Any]:
+    """The ranking's table; verdicts of the other variants against the reference come before those against baselines."""
+    from models.evaluation.comparison import compare
+    from models.evaluation.ranking import report
+    from streams.evaluation.ablation import lines
+    from streams.evaluation.table import measure, outcome
+
+    asked = questions.reported
+    found = outcome(measure(ranked, asked, seed=seed), asked, log=questions.name, part=part, seed=seed)
+    reports = {one.name: report(one.name, asked.cases, one.scores, seed=seed) for one in ranked if not one.is_baseline}
+    others = [compare(one, reports[reference], asked.users, seed=seed) for name, one in reports.items() if name != reference]
+    found["verdicts"] = [*lines(others, _JUDGED_BY), *found["verdicts"]]
+    return found
+
+
+def _slates(
+    engines: Sequence[tuple[str, Engine]], questions: Questions, tower: Path, count: int, *, seed: int, console: Console
+) -> dict[str, dict[str, Interval]]:
+    from models.retrieval import Retriever
+    from streams.evaluation.diversity import evenly, of_checkpoint
+
+    retriever = Retriever.build(questions.log.catalogue, tower)
+    asked = evenly(questions.reported, count)
+    return {
+        name: of_checkpoint(engine, asked, questions, retriever, seed=seed, console=console, what=f"{name}: slates")
+        for name, engine in engines
+    }
+
+
+def _rows(shown: dict[str, dict[str, Interval]]) -> list[dict[str, Any]]:
+    from streams.evaluation.table import intervals
+
+    return [{"name": name, "metrics": intervals(metrics)} for name, metrics in shown.items()]
