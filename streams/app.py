@@ -21,6 +21,7 @@ from streams import topics
 from streams.agents.answering import LowerTiers, Serve
 from streams.agents.judging import JudgingWorker
 from streams.agents.profiles import ProfilesWorker
+from streams.budget import TokenBudget
 from streams.config import Settings
 from streams.feed import ItemChange, ItemFeed
 from streams.health import Vitals
@@ -115,6 +116,7 @@ def judging_app(
         scores: what `serve` keeps of the model's answers; they go to their topic.
     """
     app, spans = _new_app(settings, "seren-judging"), spans_of(os.environ, service="seren-judging")
+    calls = calls or ModelCalls()
     redis = Redis.from_url(settings.redis.url)
     produce = producer_of(app.kafka_producer)
     worker = JudgingWorker(
@@ -132,9 +134,17 @@ def judging_app(
     if scores is not None:
         worker.record = ScoreWriter(scores, produce, record_s=settings.scores.record_s, clock=time).write
     worker.spans = spans
+    if settings.judging.tokens_per_s > 0:
+        worker.budget = TokenBudget(
+            redis,
+            tenant=settings.redis.tenant,
+            calls=calls,
+            tokens_per_s=settings.judging.tokens_per_s,
+            saved_s=settings.judging.tokens_saved_s,
+        )
     _connect(app, worker)
     watch = _watched(app, worker, redis, settings, topics.REQUESTS)
-    _listen(settings, judging_registry(worker, watch, calls or ModelCalls(), scores), lambda: judging_vitals(worker, watch))
+    _listen(settings, judging_registry(worker, watch, calls, scores), lambda: judging_vitals(worker, watch))
     source = app.topic(topics.REQUESTS, schema=ChunkSchema())
 
     @app.agent(source, name="judging", concurrency=1)

@@ -17,7 +17,7 @@ from models.serengpt.address import Decoding
 from models.serengpt.engine import Engine
 from models.serengpt.prompt import PROMPT_TOKENS
 from streams.live_engine import LiveEngine
-from streams.model_calls import MeasuredEngine, ModelCalls
+from streams.model_calls import MeasuredEngine, ModelCalls, TokenCounts
 from streams.scores.engine import LoggedEngine
 from streams.scores.log import ScoreLog
 
@@ -71,16 +71,19 @@ def checkpoint_folder(model: str, *, key_file: str = "") -> Path:
     return registry.checkpoint(registry.verify(registry.current()).number)
 
 
-def metered(calls: ModelCalls, scores: ScoreLog | None = None) -> Callable[[Engine], Engine]:
+def metered(
+    calls: ModelCalls, scores: ScoreLog | None = None, tokens: TokenCounts | None = None
+) -> Callable[[Engine], Engine]:
     """What goes around an engine that serves: a meter of what it is asked, and outside of it the log of what it answered.
 
     Args:
         calls: the meter; what the log answers is no call.
         scores: the log; None: the engine is always asked.
+        tokens: how the meter counts tokens; None: it does not.
     """
 
     def around(engine: Engine) -> Engine:
-        measured = MeasuredEngine(engine, calls)
+        measured = MeasuredEngine(engine, calls, tokens)
         return measured if scores is None else LoggedEngine(measured, scores, decoding=Decoding.of())
 
     return around

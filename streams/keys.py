@@ -5,6 +5,7 @@
     seren:{<tenant>|<user>}:profile            the user's profile state
     seren:{<tenant>|p<partition>}:checkpoint   the partition's epoch and last checkpoint
     seren:{<tenant>|p<partition>}:due          the partition's timers: user -> due time
+    seren:{<tenant>}:tokens                    what is left of the tenant's budget of tokens
     seren:{<tenant>|p<partition>}:redriven:<origin>   where a dead letter's record came to lie when it was sent again
 
 The braces are a Redis Cluster hash tag: all keys of one user, and all keys of one partition, live in one slot. Tenants, users
@@ -76,6 +77,15 @@ def due_key(tenant: str, partition: int) -> str:
     'seren:{shop|p3}:due'
     """
     return f"seren:{{{escape(tenant)}|p{partition}}}:due"
+
+
+def budget_key(tenant: str) -> str:
+    """Where is kept what is left of a tenant's budget of tokens.
+
+    >>> budget_key("shop")
+    'seren:{shop}:tokens'
+    """
+    return f"seren:{{{escape(tenant)}}}:tokens"
 
 
 def redriven_key(tenant: str, partition: int, origin: str) -> str:

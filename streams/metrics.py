@@ -196,6 +196,7 @@ class _JudgingCollector(Collector):
         yield worker.answer_s.family("seren_answer_duration_seconds", "Batches of requests, from model call to answers")
         yield _by_call("seren_model_calls", "Calls of SerenGPT", calls.calls)
         yield _by_call("seren_model_call_failures", "Calls of SerenGPT that failed as a whole", calls.failures)
+        yield _by_call("seren_model_tokens", "Tokens that SerenGPT computed", calls.tokens)
         yield _by_call("seren_model_seconds", "Time in calls of SerenGPT", calls.seconds)
         tier = GaugeMetricFamily("seren_tier", "1: this tier answers now", labels=["tier"])
         for name in worker.tiers:

@@ -38,6 +38,7 @@ from streams.agents.outages import Outages
 from streams.agents.publishing import Publisher
 from streams.agents.unfinished import Undone, Unfinished
 from streams.agents.waiting import Waiting, WaitingQueue, most_valuable_first
+from streams.budget import Budget, Unlimited
 from streams.checkpoint import CAUSED_HEADER, buried
 from streams.distribution import Distribution
 from streams.letters import DeadLetter, attempt_of, letter, reason_of
@@ -90,6 +91,7 @@ class JudgingWorker:
         self.assigned: frozenset[int] | None = None  # None: before the first assignment, and during a rebalance
         self.outages = Outages(clock, self.counts)
         self.spans: Spans = NoSpans()
+        self.budget: Budget = Unlimited()
         self.record: Callable[[], Awaitable[None]] = _nothing  # writes the model's answers down; before a commit
         self.event_to_slate_s = Distribution()
         self.answer_s = Distribution()
@@ -204,6 +206,14 @@ class JudgingWorker:
                 batch = self._queue.take(self._limits.batch)
                 self._changed.notify_all()
             await self._serve_batch(batch)
+            await self._pay()
+
+    async def _pay(self) -> None:
+        """Waits until the budget has room for the next batch."""
+        wait_s = await self.outages.retrying(self.budget.settle, what="pay for a batch")
+        if wait_s > 0:
+            self.outages.paused_s["budget"] += wait_s
+            await asyncio.sleep(wait_s)
 
     async def _serve_batch(self, batch: list[Waiting]) -> None:
         begun_s, contexts = self._clock.monotonic(), [waiting.context for waiting in batch]

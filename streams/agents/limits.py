@@ -46,4 +46,6 @@ class JudgingLimits:
     settle_s: float = 3.0  # a slate counts as published when it is still there after this (`ProfilesLimits.durable_s`)
     soft_ttl_s: float = 86_400.0  # a slate older than this is stale (papers.md 1.6: 24 h)
     hard_ttl_s: float = 259_200.0  # and gone after this: stale while a new one is made, for three times the soft TTL at most
+    tokens_per_s: float = 0.0  # what all workers of the tenant may compute together; 0: as much as they can
+    tokens_saved_s: float = 60.0  # as many seconds' worth is saved up: a burst of visits is no reason to wait
     value: ValuePolicy = field(default_factory=ValuePolicy)  # who is served first when not everybody can be

@@ -37,11 +37,12 @@ class Outages:
         counts: of the worker; `retries` and `retries_<cause>` are kept here.
 
     Attributes:
-        paused_s: seconds for which work stood still, by cause; `room`: because as much was in hand as may be.
+        paused_s: seconds for which work stood still, by cause; `room`: because as much was in hand as may be;
+            `budget`: because the tenant's tokens were spent.
     """
 
     def __init__(self, clock: Clock, counts: Counter[str]) -> None:
-        self.paused_s: dict[str, float] = dict.fromkeys((*CAUSES, "room"), 0.0)
+        self.paused_s: dict[str, float] = dict.fromkeys((*CAUSES, "room", "budget"), 0.0)
         self._clock = clock
         self._counts = counts
         self._open: dict[object, tuple[str, float]] = {}

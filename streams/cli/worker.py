@@ -43,16 +43,19 @@ def profiles(config: Path | None, log_level: str) -> None:
 def judging(config: Path | None, log_level: str) -> None:
     """Requests in, slates out."""
     from models.catalogue import Catalogue
+    from models.serengpt.tokens import TitleTokenizer
     from streams.agents.answering import LowerTiers
     from streams.app import judging_app, load_items
-    from streams.engines import metered
-    from streams.model_calls import ModelCalls
+    from streams.engines import checkpoint_folder, metered
+    from streams.model_calls import ModelCalls, TokenCounts
     from streams.scores.log import ScoreLog
     from streams.serve import load_judge, load_rungs, run
 
     settings = settings_of(config)
     catalogue = Catalogue(asyncio.run(load_items(settings)))
     calls, model = ModelCalls(), settings.serengpt
+    folder = checkpoint_folder(model.model, key_file=model.key_file)
+    tokens = TokenCounts(TitleTokenizer.load(folder / "tokenizer.json"))
     scores = ScoreLog(cache_bytes=settings.scores.cache_bytes, pending_bytes=settings.scores.pending_bytes)
     serve = load_judge(
         catalogue,
@@ -62,7 +65,7 @@ def judging(config: Path | None, log_level: str) -> None:
         policy=settings.serve,
         profile=settings.rules.profile,
         key_file=model.key_file,
-        around=metered(calls, scores),
+        around=metered(calls, scores, tokens),
     )
     _say_ready(log_level)
     asyncio.run(_warm(scores, settings.kafka.bootstrap, settings.scores))

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Histogram, start_http_server
 
 from models.entities import Digest, Event, PackedRequest
 from models.errors import EngineDead
+from models.profiles import Profile, encode
 from models.serengpt.engine import ImagineRequest
 from streams import codec, metrics, partition, topics
 from streams.agents import answering, publishing
@@ -132,7 +133,7 @@ def histogram_names(*bases: str) -> set[str]:
 OF_ANY = {
     *(f'seren_retries_total{{cause="{cause}"}}' for cause in CAUSES),
     *(f'seren_outage_seconds{{cause="{cause}"}}' for cause in CAUSES),
-    *(f'seren_paused_seconds_total{{cause="{cause}"}}' for cause in (*CAUSES, "room")),
+    *(f'seren_paused_seconds_total{{cause="{cause}"}}' for cause in (*CAUSES, "room", "budget")),
     'seren_partitions{state="assigned"}',
     'seren_partitions{state="owned"}',
     "seren_buffered_chunks",
@@ -194,7 +195,7 @@ async def test_profile_worker_s_names_are_these_and_no_others(profiles: Callable
 
 async def test_judging_worker_s_names_are_these_and_no_others(judging: JudgingWorker) -> None:
     found = samples(judging_registry(judging, await watched(judging), ModelCalls()))
-    calls = ("model_calls", "model_call_failures", "model_seconds")
+    calls = ("model_calls", "model_call_failures", "model_seconds", "model_tokens")
     tiers = ("serengpt", "distilled", "category", "last_good", "nothing")
     whys = ("failed", "unsound", "slow", "late", "overloaded", "dead", "hung", "queue", "recovered")
     assert names(found) == OF_ANY | histogram_names(EVENT_TO_SLATE, "seren_answer_duration_seconds") | {
@@ -318,7 +319,7 @@ async def test_oldest_request_s_age_is_since_its_topic_got_it(redis_client: redi
         offset=1,
         drift=1.0,
         last_asked_ms=-1,
-        profile=b"",
+        profile=encode(Profile()),
     )
     asked: Any = Record(0, "u")
     asked.timestamp, asked.value = 70_000, codec.encode_request(request)
