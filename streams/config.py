@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 import msgspec
 from redis.connection import parse_url
 
+from models.alignment.policy import AlignmentPolicy
 from models.blend import BlendPolicy
 from models.errors import ConfigError, brief
 from models.fallback import FallbackPolicy
@@ -26,6 +27,7 @@ from models.judging.policy import JudgePolicy
 from models.pipeline import ServePolicy
 from models.tiers import TierPolicy
 from streams.agents.limits import JudgingLimits, ProfilesLimits
+from streams.chat import ChatSettings
 from streams.health import HealthPolicy
 from streams.partition import Rules
 from streams.scores.policy import ScoresPolicy
@@ -83,6 +85,16 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "judge.portrait.tastes.oldest_share": (0, 1),
     "scores.cache_bytes": (0, 2**40),
     "scores.warm_records": (4, 100_000_000),  # at least one a partition
+    "alignment.verdicts.relevance_at": (0, 1),
+    "alignment.verdicts.unexpectedness_at": (0, 1),
+    "alignment.rubric.new_at": (0, 1),
+    "alignment.pairing.titles_per_prompt": (2, 64),
+    "alignment.pairing.clear_gap": (1, 5),
+    "alignment.gate.auc": (0, 1),
+    "alignment.gate.kappa": (0, 1),
+    "teacher.timeout_s": (1, 3600),
+    "teacher.attempts": (1, 100),
+    "teacher.max_tokens": (16, 100_000),
     "metrics.port": (0, 65_535),
     "health.excused_s": (1, 86_400),
 }
@@ -147,6 +159,8 @@ class Settings:
     fallback: FallbackPolicy = field(default_factory=FallbackPolicy)
     scores: ScoresPolicy = field(default_factory=ScoresPolicy)
     judge: JudgePolicy = field(default_factory=JudgePolicy)
+    alignment: AlignmentPolicy = field(default_factory=AlignmentPolicy)
+    teacher: ChatSettings = field(default_factory=ChatSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     health: HealthPolicy = field(default_factory=HealthPolicy)
 

@@ -15,8 +15,11 @@ import click
 from streams.cli.options import json_option, print_json
 from streams.cli.train_align import align_command
 from streams.cli.train_data import data
+from streams.cli.train_denoise import denoise
+from streams.cli.train_pairs import pairs
 from streams.cli.train_sasrec import sasrec
 from streams.cli.train_tower import tower
+from streams.cli.train_verdicts import verdicts
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,6 +45,9 @@ def train_group() -> None:
 train_group.add_command(tower)
 train_group.add_command(sasrec)
 train_group.add_command(data)
+train_group.add_command(verdicts)
+train_group.add_command(denoise)
+train_group.add_command(pairs)
 train_group.add_command(align_command)
 
 

@@ -92,7 +92,7 @@ def _given(log: str | None, files: tuple[Path, ...], *, topic: bool, settings: S
         return _Given(labels_of_files(files), ", ".join(path.name for path in files), None)
     if topic:
         return _Given(asyncio.run(labels_of_topic(settings.kafka.bootstrap)), "the topic seren-labels", None)
-    return _replayed(_log(log or "online-retail"), settings)
+    return _replayed(log_of(log or "online-retail"), settings)
 
 
 def _replayed(log: RecordedLog, settings: Settings) -> _Given:
@@ -111,7 +111,8 @@ def _replayed(log: RecordedLog, settings: Settings) -> _Given:
     return _Given(found, f"{about.name} ({about.licence}, {about.source})", split_of(log))
 
 
-def _log(name: str) -> RecordedLog:
+def log_of(name: str) -> RecordedLog:
+    """A log folder, or a shipped log of that name. Raises `click.BadParameter`."""
     from models.errors import LogError
     from streams.logs import RecordedLog, shipped_log
 
