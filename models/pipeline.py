@@ -14,15 +14,15 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from models.catalogue import Catalogue
 from models.entities import Candidate, Filtered, Item, PackedRequest, Request, ScoredItem, Tier, Trace
-from models.errors import DecodeError, EngineError, RequestError, SerenError, UnknownVersion, UnsoundAnswer
+from models.errors import DecodeError, RequestError, SerenError, UnknownVersion, UnsoundAnswer
 from models.evidence import EvidencePolicy, reason
+from models.imagining import ImaginePolicy, Wish, imagine
 from models.prerank import Promise, SlatePolicy, prerank, shortlist
 from models.profiles import ProfilePolicy, unpack
 from models.retrieval import RetrievalPolicy, Retriever, distinct, filters, retrieve
@@ -30,12 +30,11 @@ from models.retrieval.filters import FilterPolicy
 from models.selection import Selection, SelectionPolicy, select
 from models.serengpt.aligned import aligned_score
 from models.serengpt.answers import read_titles
-from models.serengpt.engine import Engine, ImagineRequest, Scored, ScoreRequest
+from models.serengpt.asking import ask
+from models.serengpt.engine import Engine, Scored, ScoreRequest
 from models.serengpt.tokens import is_readable
 from models.unexpectedness import UnexpectednessPolicy, likenesses, unexpectedness
 
-Ask = TypeVar("Ask")
-Reply = TypeVar("Reply")
 _SEED_BYTES = 4
 
 
@@ -44,6 +43,7 @@ class ServePolicy:
     """Everything that shapes an answer beside the request, the catalogue and the models."""
 
     imagine_count: int = 30  # titles per request (papers.md 1.5.6)
+    imagine: ImaginePolicy = field(default_factory=ImaginePolicy)
     score_limit: int = 60  # candidates that SerenGPT scores: a slate of 50 and a few to lose to the category cap
     retrieval: RetrievalPolicy = field(default_factory=RetrievalPolicy)
     filters: FilterPolicy = field(default_factory=FilterPolicy)
@@ -80,7 +80,8 @@ def serve_batch(
 
     Args:
         requests: any users, any mix of reasons.
-        engine: SerenGPT; asked twice, once for the titles of all requests and once for all their scores.
+        engine: SerenGPT; asked once for the titles of all requests and once for all their scores, and once more where the
+            policy chooses among samples.
         retriever: built from the catalogue; may be somewhat older, then its newest items are not found yet.
         catalogue: as it is now.
         policy: counts, weights and thresholds.
@@ -91,8 +92,9 @@ def serve_batch(
     Raises:
         EngineError: the engine failed as a whole; no request has an answer, and `retriable` says what to do.
     """
-    imagine = [ImagineRequest(digest=request.digest, n=policy.imagine_count, seed=seed_of(request)) for request in requests]
-    imagined = _ask(engine.imagine, imagine)
+    wishes = [Wish(request.digest, seed_of(request), request.seen.categories) for request in requests]
+    titles = retriever.titles if policy.imagine.is_within_catalogue else None
+    imagined = imagine(wishes, count=policy.imagine_count, engine=engine, titles=titles, policy=policy.imagine)
     shortlisted = [
         _shortlisted(request, titles, retriever, catalogue, policy) for request, titles in zip(requests, imagined, strict=True)
     ]
@@ -160,22 +162,11 @@ def seed_of(request: Request) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=_SEED_BYTES).digest(), "big") >> 1
 
 
-def _ask(call: Callable[[Sequence[Ask]], list[Reply | SerenError]], asks: Sequence[Ask]) -> list[Reply | SerenError]:
-    """One call of the engine, and a check that it answered each of what it was asked."""
-    if not asks:
-        return []
-    replies = call(asks)
-    if len(replies) != len(asks):
-        message = f"engine: {len(replies)} replies to {len(asks)} requests; must be one each"
-        raise EngineError(message)
-    return replies
-
-
 def _score(engine: Engine, asks: Sequence[ScoreRequest | SerenError]) -> list[tuple[Scored, ...] | SerenError]:
     """The scores of all shortlists in one call; a request that failed or found nothing is not asked for."""
     outcomes: list[tuple[Scored, ...] | SerenError] = [ask if isinstance(ask, SerenError) else () for ask in asks]
     places = [place for place, ask in enumerate(asks) if not isinstance(ask, SerenError) and ask.titles]
-    replies = _ask(engine.score, [ask for ask in asks if not isinstance(ask, SerenError) and ask.titles])
+    replies = ask(engine.score, [ask for ask in asks if not isinstance(ask, SerenError) and ask.titles])
     for place, reply in zip(places, replies, strict=True):
         outcomes[place] = reply
     return outcomes

@@ -1,22 +1,24 @@
 """From imagined titles to candidates: what the judging side asks, over one snapshot of the catalogue.
 
-Knows nothing about SerenGPT or about filters. Steps 5 and 6 of the walk: keyword and vector search, then merge.
+Knows nothing about how SerenGPT answers, or about filters. Steps 5 and 6 of the walk: keyword and vector search, then merge.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from models.catalogue import Catalogue
-from models.entities import Candidate, Digest, Item
+from models.entities import Candidate, Digest, Item, fingerprint
 from models.retrieval.keywords import KeywordIndex
 from models.retrieval.merge import MergePolicy, merge
 from models.retrieval.text import words
 from models.retrieval.vectors import Tower, Vector, VectorIndex, to_length
+from models.serengpt.engine import CatalogueTitles
 
 # Types of behaviour that say where the user does not want to go; they are no part of the user's vector.
 UNWANTED = frozenset({"cancel", "hide"})
@@ -74,6 +76,11 @@ class Retriever:
             CheckpointError: the folder holds no tower.
         """
         return cls(catalogue, tower=Tower.load(folder))
+
+    @cached_property
+    def titles(self) -> CatalogueTitles:
+        """The titles of the items that can be had, each in the group of its leaf category: what may be imagined within."""
+        return CatalogueTitles.of((item.title, fingerprint(item.leaf)) for item in self._items if item.available)
 
     def vector(self, item_id: str | None, text: str) -> Vector:
         """The vector of an item, or of the text where the snapshot has no such item."""

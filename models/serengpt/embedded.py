@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from models.entities import Digest
 from models.errors import CheckpointError, EngineDead, RequestError, SerenError
 from models.serengpt.checkpoint import EmbeddedCheckpoint, read_checkpoint
+from models.serengpt.constrained import Beginning, Logits, run, walk
 from models.serengpt.engine import ImagineRequest, Scored, ScoreRequest
-from models.serengpt.prior import PriorCache
+from models.serengpt.prior import PriorCache, Title
 from models.serengpt.prompt import PROMPT_TOKENS, TITLE_TOKENS, prompt_ids, reference_ids
 from models.serengpt.requests import (
     PRIORS_KEPT,
@@ -39,6 +40,7 @@ from models.serengpt.requests import (
     written_title,
 )
 from models.serengpt.tokens import ANSWER, END
+from models.serengpt.trie import TitleTrie, Tries
 
 _NO_SEED = 2**32 - 1  # what the runtime takes for "never seeded": it would draw a seed of its own
 # Rows per runtime call while scoring: 64 rows of 17 steps of 3,072 logits are 13 MB, and larger calls are no faster.
@@ -77,6 +79,7 @@ class EmbeddedEngine:
         self._tokenizer = checkpoint.tokenizer
         self._files = checkpoint.model_files
         self._runtime = self._load(threads)
+        self._tries = Tries(partial(TitleTrie.build, tokenizer=self._tokenizer))
         self._priors = PriorCache(partial(self._logprobs, reference_ids(self._tokenizer)), capacity=PRIORS_KEPT)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="serengpt")
 
@@ -107,6 +110,8 @@ class EmbeddedEngine:
 
     def _imagine_one(self, request: ImagineRequest) -> tuple[str, ...]:
         check_imagine(request)
+        if request.within is not None:
+            return self._chosen(request, self._tries.of(request.within).narrowed(request.avoided))
         prompt = self._words(self._prompt(request.digest))
         sample = partial(_sample, repetition_penalty=REPETITION_PENALTY, sampling_temperature=TEMPERATURE)
         with _sampling:
@@ -115,6 +120,33 @@ class EmbeddedEngine:
             sample(runtime, prompt[-1:], n=1, max_length=1)  # plants the seed in the runtime's thread
         found = sample(runtime, prompt, n=request.n, max_length=TITLE_TOKENS)
         return tuple(written_title(ids, self._tokenizer) for ids in found)
+
+    def _chosen(self, request: ImagineRequest, trie: TitleTrie) -> tuple[str, ...]:
+        """Titles of a catalogue, at two to three times the cost of free ones: the model is asked step by step."""
+        runtime, prompt = self._load(1), self._prompt(request.digest)  # of its own, so that its kept prompts go with it
+        (found,) = run([walk(request, trie)], lambda wanted: [self._continued(runtime, prompt, wanted[0])])
+        if isinstance(found, RequestError):
+            raise found
+        return tuple(map(self._tokenizer.decode, found))
+
+    def _continued(self, runtime: Any, prompt: Sequence[int], beginnings: Sequence[Beginning]) -> list[Logits]:
+        """The logits of what may follow each beginning."""
+        found: dict[Title, Logits] = {}
+        # Those of one length go together: the runtime gives a batch's logits from where its shortest row ends.
+        for size in sorted({len(one.path) for one in beginnings}):
+            rows = [one for one in beginnings if len(one.path) == size]
+            results = runtime.generate_batch(
+                [self._words((self._tokenizer.ids[ANSWER], *one.path)) for one in rows],
+                static_prompt=self._words(prompt[:-1]),
+                cache_static_prompt=True,
+                include_prompt_in_result=False,
+                max_length=1,
+                sampling_topk=1,
+                return_logits_vocab=True,
+            )
+            for one, result in zip(rows, results, strict=True):
+                found[one.path] = np.array(result.logits[0][0]).reshape(-1)[one.ids].astype(np.float64)
+        return [found[one.path] for one in beginnings]
 
     def _score_one(self, request: ScoreRequest) -> tuple[Scored, ...]:
         titles = asked_titles(request, self._tokenizer)

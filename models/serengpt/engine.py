@@ -15,7 +15,8 @@ Knows nothing about runtimes, catalogues or profiles.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -23,13 +24,64 @@ from msgspec import Struct
 from models.entities import Digest
 from models.errors import SerenError
 
+_NAME_BYTES = 12  # of a catalogue's name: 96 bits, far from a collision
+
+
+class CatalogueTitles(Struct, frozen=True):
+    """The titles that may be imagined, each with its group: the fingerprint of its category.
+
+    `name` is their content's: equal names hold equal titles and groups, so a log of answers needs no more than the name.
+    """
+
+    name: str
+    titles: tuple[str, ...]
+    groups: tuple[int, ...]
+
+    @classmethod
+    def of(cls, titles: Iterable[tuple[str, int]]) -> CatalogueTitles:
+        """Each title once, in an order of their own; one that is in several groups is in the lowest.
+
+        Example:
+            >>> CatalogueTitles.of([("mug", 1), ("bag", 2)]) == CatalogueTitles.of([("bag", 2), ("mug", 3), ("mug", 1)])
+            True
+        """
+        group: dict[str, int] = {}
+        for title, found in titles:
+            group[title] = min(found, group.get(title, found))
+        pairs = sorted(group.items())
+        text = "\n".join(f"{found} {title}" for title, found in pairs)
+        return cls(_name(text), tuple(title for title, _ in pairs), tuple(found for _, found in pairs))
+
 
 class ImagineRequest(Struct, frozen=True, kw_only=True):
-    """Ask for `n` titles of items that would pleasantly surprise the user of `digest`."""
+    """Ask for `n` titles of items that would pleasantly surprise the user of `digest`.
+
+    `within`: only titles of this catalogue, by constrained decoding; an engine that cannot do that answers with an error.
+    `avoided`: none of these groups of it, unless nothing else is there. `is_distinct`: `n` different ones, drawn without
+    replacement; fewer where the catalogue has fewer. Both mean something within a catalogue only.
+    """
 
     digest: Digest
     n: int
     seed: int
+    within: CatalogueTitles | None = None
+    avoided: tuple[int, ...] = ()
+    is_distinct: bool = False
+
+    @property
+    def way(self) -> str:
+        """What tells the answer apart from free samples: empty for those, else catalogue, groups and draw in few words.
+
+        Example:
+            >>> ask = ImagineRequest(digest=Digest(), n=1, seed=1, within=CatalogueTitles.of([("mug", 1)]), is_distinct=True)
+            >>> ask.way
+            ', within c787e41dfd27061a2dd64374, distinct'
+        """
+        if self.within is None:
+            return ""
+        groups = ",".join(map(str, sorted(set(self.avoided))))
+        without = f", without {_name(groups)}" if groups else ""
+        return f", within {self.within.name}{without}{', distinct' if self.is_distinct else ''}"
 
 
 class ScoreRequest(Struct, frozen=True, kw_only=True):
@@ -74,3 +126,7 @@ class Engine(Protocol):
     def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[Scored, ...] | SerenError]:
         """One `Scored` for each title, in the order of the titles; a title that is asked twice is answered twice."""
         ...
+
+
+def _name(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_NAME_BYTES).hexdigest()

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Generic, NamedTuple, TypeVar
@@ -26,6 +27,7 @@ from torch import Tensor
 from models.entities import Digest
 from models.errors import CheckpointError, EngineDead, EngineOverloaded, RequestError, SerenError
 from models.serengpt.checkpoint import read_weights_checkpoint
+from models.serengpt.constrained import run, walk
 from models.serengpt.engine import ImagineRequest, Scored, ScoreRequest
 from models.serengpt.prior import PriorCache, Title
 from models.serengpt.prompt import PROMPT_TOKENS, TITLE_TOKENS, prompt_ids, reference_ids
@@ -41,11 +43,13 @@ from models.serengpt.requests import (
 )
 from models.serengpt.shape import read_shape
 from models.serengpt.tokens import END, SPECIAL_TOKENS, TitleTokenizer
+from models.serengpt.torch_constrained import continued
+from models.serengpt.trie import TitleTrie, Tries
 
 _RETRY_AFTER_S = 1.0  # when the device has no room: whoever holds it needs about a batch's time to let go
 
 _Request = TypeVar("_Request")
-_Asked = TypeVar("_Asked", "_Scoring", "_Imagining")
+_Asked = TypeVar("_Asked", "_Scoring", "_Imagining", "_Choosing")
 _Found = TypeVar("_Found")
 
 
@@ -75,6 +79,12 @@ class _Scoring(NamedTuple):
 class _Imagining(NamedTuple):
     prompt: list[int]
     draws: Tensor  # [n, TITLE_TOKENS], each in [0, 1)
+
+
+class _Choosing(NamedTuple):
+    prompt: list[int]
+    request: ImagineRequest
+    trie: TitleTrie
 
 
 class _Batch(NamedTuple, Generic[_Asked]):
@@ -154,15 +164,15 @@ class TorchEngine:
         self._prompt_tokens = prompt_tokens
         self.batching = batching or Batching(requests=1 if network.device.type == "cpu" else Batching.requests)
         self._priors = PriorCache(self._prior, capacity=PRIORS_KEPT)
+        self._tries = Tries(partial(TitleTrie.build, tokenizer=tokenizer))
         self._working = Lock()  # the bounds on memory are those of one call
 
     def imagine(self, requests: Sequence[ImagineRequest]) -> list[tuple[str, ...] | SerenError]:
         """See `Engine.imagine`."""
-        refused, batches = self._prepared(requests, self._imagining)
-        outcomes: dict[int, tuple[str, ...] | SerenError] = {**refused}
-        for batch in batches:
-            for place, found in zip(batch.places, self._bounded(batch.asked, self._samples), strict=True):
-                outcomes[place] = self._titles(found)
+        free = {place: request for place, request in enumerate(requests) if request.within is None}
+        bound = {place: request for place, request in enumerate(requests) if request.within is not None}
+        outcomes = dict(zip(free, self._imagine_freely(list(free.values())), strict=True))
+        outcomes.update(zip(bound, self._choose(list(bound.values())), strict=True))
         return [outcomes[place] for place in range(len(requests))]
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[Scored, ...] | SerenError]:
@@ -180,11 +190,36 @@ class TorchEngine:
 
     # ---- requests, and what becomes of them
 
+    def _imagine_freely(self, requests: Sequence[ImagineRequest]) -> list[tuple[str, ...] | SerenError]:
+        refused, batches = self._prepared(requests, self._imagining)
+        outcomes: dict[int, tuple[str, ...] | SerenError] = {**refused}
+        for batch in batches:
+            for place, found in zip(batch.places, self._bounded(batch.asked, self._samples), strict=True):
+                outcomes[place] = self._titles(found)
+        return [outcomes[place] for place in range(len(requests))]
+
+    def _choose(self, requests: Sequence[ImagineRequest]) -> list[tuple[str, ...] | SerenError]:
+        """The same among the titles of a catalogue."""
+        refused, batches = self._prepared(requests, self._choosing)
+        outcomes: dict[int, tuple[str, ...] | SerenError] = {**refused}
+        for batch in batches:
+            for place, found in zip(batch.places, self._bounded(batch.asked, self._walked), strict=True):
+                outcomes[place] = found if isinstance(found, RequestError) else tuple(map(self._tokenizer.decode, found))
+        return [outcomes[place] for place in range(len(requests))]
+
     def _imagining(self, request: ImagineRequest) -> _Imagining:
         check_imagine(request)
         generator = torch.Generator().manual_seed(request.seed)
         draws = torch.rand((request.n, TITLE_TOKENS), generator=generator, dtype=torch.float64)
         return _Imagining(self._prompt(request.digest), draws)
+
+    def _choosing(self, request: ImagineRequest) -> _Choosing:
+        check_imagine(request)
+        if request.within is None:
+            message = "within: no catalogue"
+            raise RequestError(message)
+        trie = self._tries.of(request.within).narrowed(request.avoided)
+        return _Choosing(self._prompt(request.digest), request, trie)
 
     def _scoring(self, request: ScoreRequest) -> _Scoring:
         titles = set(asked_titles(request, self._tokenizer))
@@ -319,6 +354,12 @@ class TorchEngine:
             if step + 1 == most or bool(has_ended.all()):
                 return ids
             hidden = self.network.extend(token.clamp(min=0)[..., None], prefix, tail)[:, :, 0]
+
+    def _walked(self, asked: list[_Choosing], side_by_side: int) -> list[list[Title] | RequestError]:
+        """Token ids of the chosen titles of each."""
+        prefix = self.network.read([one.prompt for one in asked])
+        walks = [walk(one.request, one.trie) for one in asked]
+        return run(walks, lambda wanted: continued(self.network, prefix, wanted, side_by_side=side_by_side))
 
     def _drawn(self, hidden: Tensor, seen: Tensor, draws: Tensor) -> Tensor:
         """One token for each row: where its draw falls among the probabilities; -1 where they are not finite."""

@@ -7,6 +7,7 @@ import click
 from streams.cli.evaluate_ablation import ablation
 from streams.cli.evaluate_compression import compression
 from streams.cli.evaluate_diversity import diversity, gate
+from streams.cli.evaluate_imagine import imagine
 from streams.cli.evaluate_ranking import ranking
 
 
@@ -20,3 +21,4 @@ evaluate_group.add_command(diversity)
 evaluate_group.add_command(gate)
 evaluate_group.add_command(ablation)
 evaluate_group.add_command(compression)
+evaluate_group.add_command(imagine)

@@ -47,10 +47,10 @@ class LoggedEngine:
 
     def imagine(self, requests: Sequence[ImagineRequest]) -> list[tuple[str, ...] | SerenError]:
         """Titles, from the log or the engine."""
-        asked, decoding = self._asked(), self._decoding.sampling
+        asked, sampling = self._asked(), self._decoding.sampling
         cues = [cue_of(request.digest) for request in requests]
         known = [
-            self._log.imagined(imagine_address(asked, decoding, cue, n=request.n, seed=request.seed))
+            self._log.imagined(imagine_address(asked, sampling + request.way, cue, n=request.n, seed=request.seed))
             for request, cue in zip(requests, cues, strict=True)
         ]
         missing = [place for place, titles in enumerate(known) if titles is None]
@@ -62,6 +62,7 @@ class LoggedEngine:
         for place, reply in replies.items():
             if not isinstance(reply, SerenError):
                 request = requests[place]
+                decoding = sampling + request.way
                 self._log.add(imagined(asked, decoding, cues[place], n=request.n, seed=request.seed, titles=reply))
         return [replies[place] if titles is None else titles for place, titles in enumerate(known)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 from models.catalogue import Catalogue
 from models.entities import Behaviour, Digest, Exclusions, Item, Request, Seen, Tag, fingerprint
 from models.errors import EngineError, EngineOverloaded, MalformedAnswer, RequestError, SerenError
+from models.imagining import ImaginePolicy
 from models.pipeline import Answer, ServePolicy, seed_of, serve_batch
 from models.prerank import DIGITS
 from models.retrieval import Retriever, Tower
@@ -149,6 +151,23 @@ def test_item_whose_title_says_nothing_is_left_out_and_fails_no_request(title: s
     assert blank.item_id in {one.item_id for one in answer.trace.candidates}
     assert (blank.item_id, "unreadable") in {(one.item_id, one.rule) for one in answer.trace.filtered}
     assert all(title not in request.titles for [request] in engine.score_calls)
+
+
+def test_titles_are_imagined_within_the_catalogue_and_new_to_the_user_where_that_is_asked_for() -> None:
+    asked: list[ImagineRequest] = []
+
+    class Overheard(FakeEngine):
+        def imagine(self, requests: Sequence[ImagineRequest]) -> list[tuple[str, ...] | SerenError]:
+            asked.extend(requests)
+            return super().imagine(requests)
+
+    _serve(_request("ann"), engine=Overheard())
+    within = dataclasses.replace(POLICY, imagine=ImaginePolicy(is_within_catalogue=True, is_new_only=True))
+    _serve(_request("ann"), policy=within, engine=Overheard())
+    free, bound = asked
+    assert (free.within, bound.avoided) == (None, (fingerprint("lantern"),))
+    assert bound.within is not None
+    assert bound.within.titles == tuple(sorted(item.title for item in ITEMS))
 
 
 def test_serve_batch_keeps_order_and_length() -> None:

@@ -12,6 +12,7 @@ from models.entities import Behaviour, Digest
 from models.errors import RequestError, SerenError
 from models.pretrained import serengpt_folder
 from models.serengpt.checkpoint import read_checkpoint
+from models.serengpt.constrained import Beginning
 from models.serengpt.embedded import EmbeddedEngine, load_engine
 from models.serengpt.engine import ImagineRequest, Scored, ScoreRequest
 from models.serengpt.prompt import prompt_ids, title_ids
@@ -26,6 +27,7 @@ TITLES = (
 _IMAGINE = """
 import sys, msgspec
 from models.pretrained import serengpt_folder
+from models.serengpt.constrained import Beginning
 from models.serengpt.embedded import load_engine
 from models.serengpt.engine import ImagineRequest
 requests = msgspec.json.decode(sys.stdin.buffer.read(), type=list[ImagineRequest])
@@ -80,3 +82,23 @@ def test_score_that_is_not_a_number_is_an_error_of_its_request(monkeypatch: pyte
 def test_engine_of_no_threads_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="threads: 0, must be at least 1"):
         load_engine(serengpt_folder(), threads=0)
+
+
+def test_constrained_steps_read_the_logits_of_the_whole_prompt_whatever_is_beside_them(engine: EmbeddedEngine) -> None:
+    prompt = engine._prompt(DIGESTS[0])
+    every = np.arange(engine._tokenizer.size)
+    paths = (
+        (),
+        *(title_ids(title, engine._tokenizer)[:size] for size, title in ((1, TITLES[0]), (3, TITLES[1]), (3, TITLES[3]))),
+    )
+    found = engine._continued(engine._load(1), prompt, [Beginning(path, every) for path in paths])
+    for path, logits in zip(paths, found, strict=True):
+        [plain] = engine._runtime.generate_batch(
+            [engine._words((*prompt, *path))],
+            include_prompt_in_result=False,
+            max_length=1,
+            sampling_topk=1,
+            return_logits_vocab=True,
+        )
+        # In whole numbers but for the rounding of a product's rows, which depends on how many there are (seen: 3e-6).
+        np.testing.assert_allclose(logits, np.array(plain.logits[0][0]).reshape(-1), rtol=0, atol=1e-4)

@@ -13,7 +13,7 @@ from models.entities import Behaviour, Digest
 from models.errors import RequestError, SerenError
 from models.pretrained import serengpt_folder
 from models.serengpt.embedded import load_engine
-from models.serengpt.engine import Engine, ImagineRequest, Scored, ScoreRequest
+from models.serengpt.engine import CatalogueTitles, Engine, ImagineRequest, Scored, ScoreRequest
 from models.serengpt.prompt import title_ids
 from models.serengpt.tokens import TitleTokenizer
 
@@ -149,6 +149,52 @@ def test_imagine_malformed_request_fails_alone(engine: Engine, request_: Imagine
     before, error, after = engine.imagine([good, request_, good])
     assert isinstance(error, RequestError)
     assert str(error) == message
+    assert before == after == engine.imagine([good])[0]
+
+
+# ---- imagine within a catalogue
+
+WITHIN = CatalogueTitles.of([*((title, n % 2) for n, title in enumerate(TITLES)), ("Wicker Star", 2), ("red mug large", 2)])
+
+
+def _chosen(outcome: tuple[str, ...] | SerenError) -> tuple[str, ...]:
+    assert not isinstance(outcome, SerenError)
+    return outcome
+
+
+@pytest.mark.parametrize("is_distinct", [False, True])
+def test_imagine_within_a_catalogue_gives_its_titles_alone_and_beside_others(engine: Engine, is_distinct: bool) -> None:
+    requests = [
+        ImagineRequest(digest=digest, n=n, seed=n, within=WITHIN, is_distinct=is_distinct)
+        for n, digest in enumerate(DIGESTS, 2)
+    ]
+    free = ImagineRequest(digest=DIGESTS[0], n=3, seed=1)
+    together = engine.imagine([*requests, free])
+    assert [len(_chosen(titles)) for titles in together] == [2, 3, 4, 5, 3]
+    assert {title for titles in together[:-1] for title in _chosen(titles)} <= {title.lower() for title in WITHIN.titles}
+    assert [engine.imagine([request])[0] for request in (*requests, free)] == together
+
+
+def test_imagine_distinct_titles_are_different_and_at_most_all_there_are(engine: Engine) -> None:
+    (titles,) = engine.imagine([ImagineRequest(digest=DIGESTS[0], n=30, seed=4, within=WITHIN, is_distinct=True)])
+    assert sorted(_chosen(titles)) == sorted(title.lower() for title in WITHIN.titles)
+
+
+def test_imagine_avoided_groups_are_not_written_unless_nothing_else_is_there(engine: Engine) -> None:
+    some, none = (
+        ImagineRequest(digest=DIGESTS[0], n=9, seed=4, within=WITHIN, avoided=avoided, is_distinct=True)
+        for avoided in ((0, 1), (0, 1, 2))
+    )
+    found, everything = engine.imagine([some, none])
+    assert sorted(_chosen(found)) == ["red mug large", "wicker star"]
+    assert len(_chosen(everything)) == 7
+
+
+def test_imagine_within_a_catalogue_of_nothing_fails_alone(engine: Engine) -> None:
+    good = ImagineRequest(digest=DIGESTS[0], n=2, seed=1, within=WITHIN)
+    blank = ImagineRequest(digest=DIGESTS[0], n=2, seed=1, within=CatalogueTitles.of([("\u200b", 0)]))
+    before, error, after = engine.imagine([good, blank, good])
+    assert str(error) == "within: 0 of 1 titles can be read, must be at least 1"
     assert before == after == engine.imagine([good])[0]
 
 

@@ -18,6 +18,7 @@ from models.entities import Behaviour, Digest
 from models.errors import CheckpointError, EngineDead, EngineOverloaded, RequestError, SerenError, Verdict, verdict
 from models.pretrained import serengpt_folder
 from models.serengpt.checkpoint import MANIFEST, make_manifest
+from models.serengpt.constrained import Beginning
 from models.serengpt.embedded import EmbeddedEngine
 from models.serengpt.engine import ImagineRequest, Scored, ScoreRequest
 from models.serengpt.prompt import prompt_ids, title_ids
@@ -351,3 +352,21 @@ def test_weights_in_parts_give_the_same_answers(torch_engine: Any, loaded: Any, 
     assert parts.score([ScoreRequest(digest=DIGEST, titles=TITLES)]) == loaded.score(
         [ScoreRequest(digest=DIGEST, titles=TITLES)]
     )
+
+
+def test_constrained_steps_read_the_logits_of_the_whole_prompt_whatever_is_beside_them(
+    loaded: Any, digests: list[Digest]
+) -> None:
+    continued = import_module("models.serengpt.torch_constrained").continued
+    network, tokenizer = loaded.network, TitleTokenizer.load(serengpt_folder() / "tokenizer.json")
+    prompts = [prompt_ids(digest, tokenizer) for digest in (digests[0], digests[-1])]
+    ids = np.array([5, 77, 1200])
+    wanted = [
+        [Beginning(title_ids(title, tokenizer)[:size], ids) for size, title in enumerate(titles)]
+        for titles in (TITLES[:2], TITLES)
+    ]
+    found = continued(network, network.read(prompts), wanted, side_by_side=2)
+    for prompt, beginnings, rows in zip(prompts, wanted, found, strict=True):
+        for one, logits in zip(beginnings, rows, strict=True):
+            plain = network.logits(network.read([[*prompt, *one.path]]).last)[0, ids]
+            np.testing.assert_allclose(logits, plain.double().numpy(), rtol=0, atol=READ_AT_ONCE)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from models.entities import Behaviour, Digest
 from models.errors import BrokerUnavailable, EngineDead, EngineError, LogError, RequestError, SerenError
 from models.serengpt.address import Asked, Decoding, cue_of
-from models.serengpt.engine import ImagineRequest, Scored, ScoreRequest
+from models.serengpt.engine import CatalogueTitles, ImagineRequest, Scored, ScoreRequest
 from streams import topics
 from streams.production import Outgoing
 from streams.scores.engine import LoggedEngine
@@ -146,6 +147,24 @@ def test_another_way_to_decode_misses_by_construction() -> None:
     other = CountedModel()
     LoggedEngine(other, log, decoding=Decoding.of(prompt_tokens=100)).score([asks("a")])
     assert len(other.calls) == 1
+
+
+def test_another_way_to_imagine_misses_by_construction() -> None:
+    one, other = (CatalogueTitles.of([(title, 7)]) for title in ("red mug", "bag"))
+    [free] = dreams(1)
+    ways = [
+        free,
+        *(msgspec.structs.replace(free, within=within) for within in (one, other)),
+        msgspec.structs.replace(free, within=one, is_distinct=True),
+        msgspec.structs.replace(free, within=one, avoided=(7,)),
+        msgspec.structs.replace(free, within=one, avoided=(8,)),
+    ]
+    model = CountedModel()
+    engine = logged(model)
+    engine.imagine(ways)
+    engine.imagine([*ways, msgspec.structs.replace(free, within=one, avoided=(8, 7)), free])
+    engine.imagine([msgspec.structs.replace(free, within=one, avoided=(7, 8, 7))])
+    assert [len(call) for call in model.calls] == [len(ways), 1]
 
 
 def test_a_model_that_is_changed_during_a_call_answers_whole_and_nothing_is_kept() -> None:
