@@ -118,9 +118,8 @@ bench-scale: $(VENV)/.run $(PEERS)/.made ## What an event costs with 10 thousand
 	@$(PY) -m streams.bench.scale --python $(PEERS)/bin/python $(SCALE) $(ARGS)
 
 .PHONY: train-small
-train-small: $(VENV)/.train ## Train the small SerenGPT that is shipped, from the shipped log (installs torch)
-	@$(VENV)/bin/seren train tower --out models/pretrained/tower-small $(ARGS)
-	@$(VENV)/bin/seren train sft --out models/pretrained/serengpt-small $(ARGS)
+train-small: $(VENV)/.train ## The small SerenGPT from the shipped log: data, SFT, pairs, IPO, measures, gate; in .run/train-small
+	@$(VENV)/bin/seren train small --out .run/train-small $(ARGS)
 
 .PHONY: ablate
 ablate: $(VENV)/.run ## One table of all checkpoints of a folder and the baselines: make ablate FOLDER=... (ARGS="--sasrec ... --out ...")

@@ -126,7 +126,7 @@ def align(
         CheckpointError: `base` cannot be read, or `folder` holds an unfinished run of other arguments.
     """
     checkpoint = read_weights_checkpoint(base)
-    taught = _taught(rows, policy.method, checkpoint.tokenizer, seed)
+    taught = _taught(rows, policy.method, checkpoint.tokenizer, seed, policy.steps * policy.batch)
     unfinished = folder / _UNFINISHED
     _keep_settings(unfinished, {**asdict(policy), "seed": seed, "rows": len(taught), "reference": checkpoint.model_id})
     model = Qwen3ForCausalLM.from_pretrained(base, dtype=torch.float32)
@@ -157,9 +157,9 @@ def align(
 
 
 def _taught(
-    rows: Sequence[Pair] | Sequence[Judged], method: Method, tokenizer: TitleTokenizer, seed: int
+    rows: Sequence[Pair] | Sequence[Judged], method: Method, tokenizer: TitleTokenizer, seed: int, most: int
 ) -> list[dict[str, Any]]:
-    """Rows as the trainers take them, in an order that the seed alone decides."""
+    """Rows as the trainers take them, at most so many, in an order that the seed alone decides."""
     wanted_type = Pair if method in ("ipo", "dpo") else Judged
     if any(not isinstance(row, wanted_type) for row in rows):
         message = f"rows: {method} learns from {wanted_type.__name__}, got other rows"
@@ -169,7 +169,7 @@ def _taught(
         message = f"rows: 0 of {len(rows)} can be learned from by {method}, must be at least 1"
         raise ValueError(message)
     random.Random(seed).shuffle(found)  # noqa: S311 - an order, not a secret
-    return found
+    return found[:most]  # what no step would reach needs no reference
 
 
 def _row(row: Pair | Judged, method: Method, tokenizer: TitleTokenizer) -> dict[str, Any] | None:

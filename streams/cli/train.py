@@ -18,6 +18,7 @@ from streams.cli.train_data import data
 from streams.cli.train_denoise import denoise
 from streams.cli.train_pairs import pairs
 from streams.cli.train_sasrec import sasrec
+from streams.cli.train_small import small
 from streams.cli.train_tower import tower
 from streams.cli.train_verdicts import verdicts
 
@@ -49,6 +50,7 @@ train_group.add_command(verdicts)
 train_group.add_command(denoise)
 train_group.add_command(pairs)
 train_group.add_command(align_command)
+train_group.add_command(small)
 
 
 @train_group.command("sft")

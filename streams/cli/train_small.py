@@ -1,0 +1,59 @@
+"""`seren train small`: the small SerenGPT end to end, stage by stage. Needs the `train` extra."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from streams.cli.options import json_option, print_json
+
+if TYPE_CHECKING:
+    from streams.small_recipe import Packaged
+    from streams.stages import Done
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command("small")
+@click.option("--log", "log", type=_FOLDER, help="A log folder; the shipped one if left out.")
+@click.option("--out", type=_FOLDER, default=Path(".run/train-small"), show_default=True, help="For all that is made.")
+@click.option("--seed", type=int, default=7, show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Part of what is repeated.")
+@click.option("--steps", type=click.IntRange(min=1), help="At most so many of each training: a quick look.")
+@click.option("--ablation", is_flag=True, help="Also DPO, KTO, SFT on all data, IPO without CDI, IPO without profile.")
+@json_option
+def small(*, log: Path | None, out: Path, seed: int, threads: int, steps: int | None, ablation: bool, as_json: bool) -> None:
+    """Data, SFT, pairs, IPO, measures, gate; the tower beside. What was done before is skipped; a stage that was stopped goes on."""
+    from msgspec import to_builtins
+
+    from models.pretrained import serengpt_folder
+    from streams.small_recipe import package, stages
+    from streams.stages import run_stages
+
+    planned = stages(out, shipped=serengpt_folder(), log=log, seed=seed, threads=threads, steps=steps, ablation=ablation)
+    done = run_stages(planned, folder=out, tell=lambda line: click.echo(line, err=True))
+    found = package(out, shipped=serengpt_folder(), candidates=("sft", "ipo"), created_ms=int(time.time() * 1000))
+    if as_json:
+        print_json({"folder": str(out), "stages": to_builtins(done), "packaged": to_builtins(found)})
+    else:
+        _show(done, found, out)
+
+
+def _show(done: list[Done], found: list[Packaged], out: Path) -> None:
+    from streams.cli.tables import show_table
+
+    rows = [(one.name, f"{one.wall_s:,.0f}", f"{one.cpu_s:,.0f}", "before" if one.is_kept else "now") for one in done]
+    rows.append(("all", f"{sum(one.wall_s for one in done):,.0f}", f"{sum(one.cpu_s for one in done):,.0f}", ""))
+    show_table(f"Made in {out}", ("stage", "wall, s", "CPU, s", "when"), rows)
+    for one in found:
+        if one.refusals:
+            click.echo(f"{one.name} ({one.megabytes} MB) is refused: {'; '.join(one.refusals)}")
+        elif one.is_better:
+            click.echo(
+                f"{one.name} ({one.megabytes} MB) is better than the shipped checkpoint: {out / one.name} may replace it"
+            )
+        else:
+            click.echo(f"{one.name} ({one.megabytes} MB) passes the gate, and ranks no better than the shipped checkpoint")
