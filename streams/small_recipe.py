@@ -42,7 +42,7 @@ class Packaged(Struct, frozen=True, kw_only=True):
 
 
 def stages(
-    folder: Path, *, shipped: Path, log: Path | None, seed: int, threads: int, steps: int | None, ablation: bool
+    folder: Path, *, shipped: Path, log: Path | None, seed: int, threads: int, size: str, steps: int | None, ablation: bool
 ) -> list[Stage]:
     """The commands from a log to measured checkpoints.
 
@@ -52,10 +52,12 @@ def stages(
         log: the log's folder; None: the shipped one.
         seed: of every stage.
         threads: of torch and of the engines.
+        size: of the network, see `models.training.recipe.recipe_of`.
         steps: at most so many of each training; None: the recipes' own.
         ablation: also the variants that the recipe does not ship.
     """
     few = () if steps is None else ("--steps", str(steps))
+    sized = () if size == "small" else ("--size", size)
     of_log = () if log is None else ("--log", str(log))
     seeded, threaded = ("--seed", str(seed)), ("--threads", str(threads))
     data, sft = folder / "data", folder / "sft"
@@ -64,7 +66,9 @@ def stages(
         Stage("data", _seren("train", "data", "--out", data, *of_log, *seeded), samples),
         Stage(
             "sft",
-            _seren("train", "sft", "--samples", samples, "--out", sft, "--cases", "0", *of_log, *few, *seeded, *threaded),
+            _seren(
+                "train", "sft", "--samples", samples, "--out", sft, "--cases", "0", *sized, *of_log, *few, *seeded, *threaded
+            ),
             sft / "ct2" / "manifest.json",
         ),
         _pairs(folder / "pairs", data, sft, (*of_log, *seeded)),

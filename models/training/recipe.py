@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import msgspec
+import torch
 from msgspec import Struct
 from transformers import Qwen3ForCausalLM
 
@@ -44,6 +46,30 @@ def _phases() -> tuple[Phase, ...]:
     )
 
 
+def _base_phases() -> tuple[Phase, ...]:
+    """What one GPU trains in well under an hour, by the arithmetic; nobody has run it."""
+    return (
+        Phase(
+            name="wanted",
+            serendipitous_only=False,
+            steps=4000,
+            learning_rate=6e-4,
+            half_life_days=90.0,
+            rows=64,
+            check_steps=250,
+        ),
+        Phase(
+            name="serendipity",
+            serendipitous_only=True,
+            steps=800,
+            learning_rate=1e-4,
+            half_life_days=60.0,
+            rows=64,
+            check_steps=100,
+        ),
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Everything that decides what comes out, besides the samples and the seed."""
@@ -58,6 +84,14 @@ class Recipe:
     def at_most(self, steps: int) -> Recipe:
         """The recipe with no phase longer than `steps`, for a quick look at a log."""
         return replace(self, phases=tuple(replace(phase, steps=min(phase.steps, steps)) for phase in self.phases))
+
+
+def recipe_of(size: Literal["small", "base"]) -> Recipe:
+    """The recipe of a size: `small` is what ships (2 million parameters), `base` is for one GPU (82 million)."""
+    if size == "small":
+        return Recipe()
+    shape = ModelShape(hidden=768, layers=12, feed_forward=2048, heads=12, key_value_heads=4)
+    return Recipe(vocabulary=8192, shape=shape, phases=_base_phases())
 
 
 class PhaseResult(Struct, frozen=True, kw_only=True):
@@ -151,7 +185,8 @@ def _without(sample: Sample, left_out: frozenset[tuple[str, str]]) -> Sample:
 
 def _untrained(rows: Sequence[Example], tokenizer: TitleTokenizer, shape: ModelShape, seed: int) -> Qwen3ForCausalLM:
     vectors, known = token_vectors(documents(rows), vocabulary=tokenizer.size, size=shape.hidden, seed=seed)
-    return new_model(shape, tokenizer, vectors=vectors, known=known, seed=seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return new_model(shape, tokenizer, vectors=vectors, known=known, seed=seed).to(device)
 
 
 def _result(phase: Phase, training: Training) -> PhaseResult:

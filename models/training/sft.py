@@ -142,12 +142,14 @@ def pack(rows: Sequence[Example], tokenizer: TitleTokenizer, *, prompt_weight: f
 
 
 def token_losses(model: Qwen3ForCausalLM, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of every position that weighs, in the order of rows and places, and the weights."""
-    hidden = model.model(
-        input_ids=batch.ids, position_ids=batch.positions, attention_mask=batch.mask, use_cache=False
-    ).last_hidden_state
+    """Cross-entropy of every position that weighs, in the order of rows and places, and the weights; bf16 on a GPU."""
+    batch = Batch(*(part.to(model.device) for part in batch))
     asked = (batch.labels != _IGNORED) & (batch.weights > 0)
-    logits = model.lm_head(hidden[asked]).float()
+    with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=model.device.type == "cuda"):
+        hidden = model.model(
+            input_ids=batch.ids, position_ids=batch.positions, attention_mask=batch.mask, use_cache=False
+        ).last_hidden_state
+        logits = model.lm_head(hidden[asked]).float()
     return torch.nn.functional.cross_entropy(logits, batch.labels[asked], reduction="none"), batch.weights[asked]
 
 

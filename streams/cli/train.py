@@ -8,7 +8,7 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -62,6 +62,7 @@ train_group.add_command(small)
     "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of torch; part of what is repeated."
 )
 @click.option("--steps", type=click.IntRange(min=1), help="Most steps of each phase; the recipe's if left out.")
+@click.option("--size", type=click.Choice(["small", "base"]), default="small", show_default=True, help="base: for one GPU.")
 @click.option("--samples", type=_FILE, help="What `seren train data` wrote: its SFT half alone teaches serendipitous titles.")
 @click.option("--task", type=click.Choice(["title", "query"]), default="title", show_default=True, help="What it writes.")
 @click.option("--cases", type=click.IntRange(min=0), default=400, show_default=True, help="Ranked on the validation part.")
@@ -74,6 +75,7 @@ def sft(
     seed: int,
     threads: int,
     steps: int | None,
+    size: Literal["small", "base"],
     samples: Path | None,
     task: Task,
     cases: int,
@@ -86,13 +88,15 @@ def sft(
             f"error: seren train sft needs {' and '.join(missing)}; install the extra: pip install 'seren[train]'", err=True
         )
         sys.exit(_WRONG_USE)
+    from dataclasses import replace
+
     import torch
     from msgspec import to_builtins
     from rich.console import Console
 
     from models.profiles import ProfilePolicy
     from models.training.card import model_card
-    from models.training.recipe import Recipe
+    from models.training.recipe import recipe_of
     from streams.logs import RecordedLog, shipped_log
     from streams.samples import read_samples
 
@@ -101,7 +105,7 @@ def sft(
     recorded = RecordedLog(folder) if folder else shipped_log("online-retail")
     with console.status("Replaying the log through the profiles"):
         log = read_samples(recorded, policy=ProfilePolicy())
-    recipe = Recipe(task=task, left_out=_left_out(samples) if samples else frozenset())
+    recipe = replace(recipe_of(size), task=task, left_out=_left_out(samples) if samples else frozenset())
     recipe = recipe.at_most(steps) if steps else recipe
     started = time.monotonic()
     trained = _train(log, recipe, console, out=out, name=name, seed=seed)

@@ -22,18 +22,23 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--out", type=_FOLDER, default=Path(".run/train-small"), show_default=True, help="For all that is made.")
 @click.option("--seed", type=int, default=7, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Part of what is repeated.")
+@click.option("--size", type=click.Choice(["small", "base"]), default="small", show_default=True, help="base: for one GPU.")
 @click.option("--steps", type=click.IntRange(min=1), help="At most so many of each training: a quick look.")
 @click.option("--ablation", is_flag=True, help="Also DPO, KTO, SFT on all data, IPO without CDI, IPO without profile.")
 @json_option
-def small(*, log: Path | None, out: Path, seed: int, threads: int, steps: int | None, ablation: bool, as_json: bool) -> None:
-    """Data, SFT, pairs, IPO, measures, gate; the tower beside. What was done before is skipped; a stage that was stopped goes on."""
+def small(
+    *, log: Path | None, out: Path, seed: int, threads: int, size: str, steps: int | None, ablation: bool, as_json: bool
+) -> None:
+    """Data, SFT, pairs, IPO, measures, gate. What was done before is skipped; a stage that was stopped goes on."""
     from msgspec import to_builtins
 
     from models.pretrained import serengpt_folder
     from streams.small_recipe import package, stages
     from streams.stages import run_stages
 
-    planned = stages(out, shipped=serengpt_folder(), log=log, seed=seed, threads=threads, steps=steps, ablation=ablation)
+    planned = stages(
+        out, shipped=serengpt_folder(), log=log, seed=seed, threads=threads, size=size, steps=steps, ablation=ablation
+    )
     done = run_stages(planned, folder=out, tell=lambda line: click.echo(line, err=True))
     found = package(out, shipped=serengpt_folder(), candidates=("sft", "ipo"), created_ms=int(time.time() * 1000))
     if as_json:

@@ -18,7 +18,7 @@ from streams.stages import Stage
 
 
 def planned(folder: Path, *, ablation: bool = True) -> list[Stage]:
-    return stages(folder, shipped=serengpt_folder(), log=None, seed=7, threads=1, steps=5, ablation=ablation)
+    return stages(folder, shipped=serengpt_folder(), log=None, seed=7, threads=1, size="base", steps=5, ablation=ablation)
 
 
 @pytest.mark.parametrize("stage", planned(Path("made")), ids=lambda stage: stage.name)
