@@ -74,7 +74,8 @@ def stages(
         _pairs(folder / "pairs", data, sft, (*of_log, *seeded)),
     ]
     if ablation:
-        made.append(_pairs(folder / "pairs-without-cdi", data, sft, (*of_log, *seeded, "--no-cdi")))
+        same = ("--no-cdi", "--titles", str(folder / "pairs" / "titles.jsonl"))
+        made.append(_pairs(folder / "pairs-without-cdi", data, sft, (*of_log, *seeded, *same)))
     variants = list(VARIANTS) if ablation else ["ipo"]
     for name in variants:
         pairs = folder / ("pairs-without-cdi" if name == "ipo-without-cdi" else "pairs") / "pairs.parquet"
