@@ -109,7 +109,7 @@ class EmbeddedEngine:
             raise EngineDead(message) from error
 
     def _imagine_one(self, request: ImagineRequest) -> tuple[str, ...]:
-        check_imagine(request)
+        check_imagine(request, can_choose=True)
         if request.within is not None:
             return self._chosen(request, self._tries.of(request.within).narrowed(request.avoided))
         prompt = self._words(self._prompt(request.digest))

@@ -22,10 +22,21 @@ _MAX_TITLES_IMAGINED = 256  # of one request; the paper takes 30
 _MAX_TITLES_SCORED = 1024  # of one request; a slate has 50 candidates
 
 
-def check_imagine(request: ImagineRequest) -> None:
-    """Raises `RequestError` for a count or a seed out of bounds."""
+def check_imagine(request: ImagineRequest, *, can_choose: bool = False) -> None:
+    """Refuses what no engine, or this one, can answer.
+
+    Args:
+        request: as it was asked.
+        can_choose: whether the engine decodes within a catalogue; one that does not must not answer as if it did.
+
+    Raises:
+        RequestError: a count or a seed is out of bounds, or a catalogue is named in vain.
+    """
     _check_range("n", request.n, 1, _MAX_TITLES_IMAGINED)
     _check_range("seed", request.seed, 0, MAX_SEED)
+    if request.within is not None and not can_choose:
+        message = f"within: catalogue {request.within.name}: this engine cannot decode within a catalogue"
+        raise RequestError(message)
 
 
 def asked_titles(request: ScoreRequest, tokenizer: TitleTokenizer) -> list[Title]:

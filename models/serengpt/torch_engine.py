@@ -214,7 +214,7 @@ class TorchEngine:
         return _Imagining(self._prompt(request.digest), draws)
 
     def _choosing(self, request: ImagineRequest) -> _Choosing:
-        check_imagine(request)
+        check_imagine(request, can_choose=True)
         if request.within is None:
             message = "within: no catalogue"
             raise RequestError(message)

@@ -47,6 +47,7 @@ def chain_of(trace: Trace, item_id: str) -> dict[str, Any]:
         "trace_id": trace.trace_id or None,
         "profile": msgspec.to_builtins(trace.digest),
         "imagined": list(trace.imagined),
+        "malformed": list(trace.malformed),
     }
 
 
@@ -62,6 +63,8 @@ def show_chain(trace: Trace, chain: dict[str, Any]) -> None:
         ("imagined", f"{len(trace.imagined)} titles, {len(trace.candidates)} candidates, {len(trace.kept)} kept"),
         ("outcome", _outcome(chain)),
     ]
+    if trace.malformed:
+        lines.insert(-1, ("no titles", f"{len(trace.malformed)} of what the model wrote, such as {trace.malformed[0]!r}"))
     if trace.trace_id:
         lines.insert(1, ("trace id", trace.trace_id))
     grid = Table.grid(padding=(0, 2))

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from models.entities import Behaviour, Digest, Tag
-from models.pretrained import serengpt_folder
+from models.catalogue import Catalogue
+from models.entities import Behaviour, Digest, Exclusions, Request, Seen, Tag
+from models.pipeline import Answer, ServePolicy, serve_batch
+from models.pretrained import serengpt_folder, tower_folder
+from models.retrieval import Retriever
 from models.serengpt.embedded import EmbeddedEngine
 from models.serengpt.engine import ImagineRequest, ScoreRequest
 from models.serengpt.prompt import TITLE_TOKENS, prompt_ids, title_ids
 from models.serengpt.tokens import SPECIAL_TOKENS, TitleTokenizer, clean, harmless, is_readable
+from streams.codec import decode_item
 from streams.logs import shipped_log
 
 STRINGS = [
@@ -134,3 +140,38 @@ def test_injected_text_as_a_candidate_is_scored_alone(engine: EmbeddedEngine) ->
     assert isinstance(beside, tuple)
     assert beside[0] == alone[0]
     assert len(beside) == len(readable) + 1
+
+
+def test_traces_of_hostile_users_hold_nothing_of_the_user_beside_them(engine: EmbeddedEngine) -> None:
+    catalogue = Catalogue(item for _, line in shipped_log("online-retail").items() if (item := decode_item(line)))
+    serve = partial(
+        serve_batch,
+        engine=engine,
+        retriever=Retriever.build(catalogue, tower_folder()),
+        catalogue=catalogue,
+        policy=ServePolicy(imagine_count=TITLES_ASKED, score_limit=5),
+    )
+    one_of_each_kind = {kind: text for kind, text in STRINGS}.values()
+    hostile = [_request(f"hostile {number}", _everywhere(text)) for number, text in enumerate(one_of_each_kind)]
+    beside = _request("beside", _digest("title", CANARY))
+    together = serve([beside, *hostile])
+    assert serve([beside]) == together[:1]
+    for request, answer in zip(hostile, together[1:], strict=True):
+        assert isinstance(answer, Answer)
+        assert answer.trace.user_id == request.user_id
+        assert not any(word in msgspec.json.encode(answer).decode() for word in (*CANARY.split(), "beside"))
+
+
+def _request(user_id: str, digest: Digest) -> Request:
+    return Request(
+        user_id=user_id,
+        surface="home",
+        reason="visit",
+        as_of_ms=1_300_000_000_000,
+        epoch=1,
+        partition=0,
+        offset=7,
+        digest=digest,
+        seen=Seen(visit_days=5),
+        exclusions=Exclusions(),
+    )

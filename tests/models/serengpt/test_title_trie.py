@@ -2,10 +2,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.entities import Digest
 from models.errors import RequestError
 from models.pretrained import serengpt_folder
-from models.serengpt.engine import CatalogueTitles
+from models.serengpt.engine import CatalogueTitles, ImagineRequest
 from models.serengpt.prompt import title_ids
+from models.serengpt.requests import check_imagine
 from models.serengpt.tokens import TitleTokenizer
 from models.serengpt.trie import TitleTrie, Tries
 
@@ -72,3 +74,10 @@ def test_catalogue_of_which_nothing_can_be_read_is_an_error_of_the_request() -> 
     tries = Tries(lambda titles: TitleTrie.build(titles, SHIPPED))
     with pytest.raises(RequestError, match=r"within: 0 of 1 titles can be read, must be at least 1"):
         tries.of(CatalogueTitles.of([("\u200b", 0)]))
+
+
+def test_engine_that_cannot_decode_within_a_catalogue_refuses_one() -> None:
+    request = ImagineRequest(digest=Digest(), n=1, seed=1, within=CatalogueTitles.of([("red mug", 1)]))
+    check_imagine(request, can_choose=True)
+    with pytest.raises(RequestError, match=r"^within: catalogue [0-9a-f]{24}: this engine cannot decode within a catalogue$"):
+        check_imagine(request)
