@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -73,22 +74,17 @@ def stages(
         ),
         _pairs(folder / "pairs", data, sft, (*of_log, *seeded)),
     ]
-    if ablation:
-        same = ("--no-cdi", "--titles", str(folder / "pairs" / "titles.jsonl"))
-        made.append(_pairs(folder / "pairs-without-cdi", data, sft, (*of_log, *seeded, *same)))
-    variants = list(VARIANTS) if ablation else ["ipo"]
-    for name in variants:
-        pairs = folder / ("pairs-without-cdi" if name == "ipo-without-cdi" else "pairs") / "pairs.parquet"
-        taught = ("--samples", samples) if name == "sft-on-all-data" else ("--pairs", pairs)
-        words = ("train", "align", *VARIANTS[name], *taught, "--base", sft, "--out", folder / name, "--name", "serengpt-small")
-        made.append(Stage(name, _seren(*words, *few, *seeded, *threaded), folder / name / "ct2" / "manifest.json"))
-    checkpoints = {"shipped": shipped} | {name: folder / name for name in ("sft", *variants)}
-    for name, checkpoint in checkpoints.items():
-        found = folder / "measured" / f"{name}.json"
-        command = _seren("evaluate", "gate", "--model", checkpoint, "--json", *of_log, *threaded)
-        made.append(Stage(f"measure {name}", command, found, output=found))
+    align = partial(_aligned, folder, (*few, *seeded, *threaded))
+    measure = partial(_measured, folder, (*of_log, *threaded))
+    made += [align("ipo"), measure("shipped", shipped), measure("sft", sft), measure("ipo", folder / "ipo")]
     tower = folder / "tower"
-    return [*made, Stage("tower", _seren("train", "tower", "--out", tower, *of_log, *few, *seeded), tower / "tower.npz")]
+    made.append(Stage("tower", _seren("train", "tower", "--out", tower, *of_log, *few, *seeded), tower / "tower.npz"))
+    if ablation:  # behind the rest, which it does not change
+        titles = ("--no-cdi", "--titles", str(folder / "pairs" / "titles.jsonl"))
+        made.append(_pairs(folder / "pairs-without-cdi", data, sft, (*of_log, *seeded, *titles)))
+        for name in VARIANTS:
+            made += [align(name), measure(name, folder / name)] if name != "ipo" else []
+    return made
 
 
 def package(folder: Path, *, shipped: Path, candidates: tuple[str, ...], created_ms: int) -> list[Packaged]:
@@ -119,6 +115,19 @@ def package(folder: Path, *, shipped: Path, candidates: tuple[str, ...], created
 def _pairs(out: Path, data: Path, sft: Path, more: tuple[str, ...]) -> Stage:
     words = ("train", "pairs", "--data", data, "--sampler", sft, "--judge-model", sft, "--limit", PROMPTS, "--out", out)
     return Stage(out.name, _seren(*words, *more), out / "pairs.parquet")
+
+
+def _aligned(folder: Path, more: tuple[str, ...], name: str) -> Stage:
+    pairs = folder / ("pairs-without-cdi" if name == "ipo-without-cdi" else "pairs") / "pairs.parquet"
+    taught = ("--samples", folder / "data" / "samples.parquet") if name == "sft-on-all-data" else ("--pairs", pairs)
+    words = (*VARIANTS[name], *taught, "--base", folder / "sft", "--out", folder / name, "--name", "serengpt-small", *more)
+    return Stage(name, _seren("train", "align", *words), folder / name / "ct2" / "manifest.json")
+
+
+def _measured(folder: Path, more: tuple[str, ...], name: str, checkpoint: Path) -> Stage:
+    found = folder / "measured" / f"{name}.json"
+    command = _seren("evaluate", "gate", "--model", checkpoint, "--json", *more)
+    return Stage(f"measure {name}", command, found, output=found)
 
 
 def _seren(*words: object) -> tuple[str, ...]:
