@@ -34,6 +34,9 @@ class Topic:
 
     `broker_times`: a record's timestamp is when the broker appended it, and not what its producer says: the clock that events
     are held against must be set by nobody who sends them.
+
+    `foreign`: others write it. The broker unfolds what they compressed and holds it against its bound of a batch (1 MiB): a
+    consumer would see how large it is when it has it in memory. That costs the disk what compression would save.
     """
 
     name: str
@@ -42,26 +45,30 @@ class Topic:
     compacted: bool = False
     retention_ms: int | None = None
     broker_times: bool = False
+    foreign: bool = False
     nulls_ms: int = DAY_MS  # who follows the topic and is away for longer may miss that something was deleted
 
     @property
     def settings(self) -> dict[str, str]:
         """The topic's settings as Kafka names them."""
+        found = {"cleanup.policy": ",".join(["compact"] * self.compacted + ["delete"] * (self.retention_ms is not None))}
         if self.compacted:
-            policy = {"cleanup.policy": "compact", "delete.retention.ms": str(self.nulls_ms)}
-            if self.retention_ms is None:
-                return policy
-            return policy | {"cleanup.policy": "compact,delete", "retention.ms": str(self.retention_ms)}
-        times = {"message.timestamp.type": "LogAppendTime"} if self.broker_times else {}
-        return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)} | times
+            found["delete.retention.ms"] = str(self.nulls_ms)
+        if self.retention_ms is not None:
+            found["retention.ms"] = str(self.retention_ms)
+        if self.broker_times:
+            found["message.timestamp.type"] = "LogAppendTime"
+        if self.foreign:
+            found["compression.type"] = "uncompressed"
+        return found
 
 
 TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
-        Topic(name=EVENTS, key="user_id", retention_ms=30 * DAY_MS, broker_times=True),
-        Topic(name=ITEMS, key="item_id", partitions=1, compacted=True),
-        Topic(name=ATTRIBUTES, key="user_id", compacted=True, nulls_ms=30 * DAY_MS),
+        Topic(name=EVENTS, key="user_id", retention_ms=30 * DAY_MS, broker_times=True, foreign=True),
+        Topic(name=ITEMS, key="item_id", partitions=1, compacted=True, foreign=True),
+        Topic(name=ATTRIBUTES, key="user_id", compacted=True, nulls_ms=30 * DAY_MS, foreign=True),
         Topic(name=REQUESTS, key="user_id", retention_ms=2 * DAY_MS),
         Topic(name=DEAD_LETTERS, key="original", partitions=1, retention_ms=14 * DAY_MS),
         Topic(name=LABELS, key="user_id", retention_ms=90 * DAY_MS),

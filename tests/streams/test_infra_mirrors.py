@@ -31,12 +31,8 @@ def written_topics() -> dict[str, dict[str, str]]:
 def test_topics_file_says_what_the_program_makes():
     expected = {}
     for name, topic in TOPICS.items():
-        kinds = ["compact"] * topic.compacted + ["delete"] * (topic.retention_ms is not None)
-        policy = {"cleanup_policy": ",".join(kinds)}
-        nulls = {"delete_retention_ms": str(topic.nulls_ms)} if topic.compacted else {}
-        retention = nulls | ({} if topic.retention_ms is None else {"retention_ms": str(topic.retention_ms)})
-        times = {"message_timestamp_type": "LogAppendTime"} if topic.broker_times else {}
-        expected[name] = {"key": topic.key, "partitions": str(topic.partitions)} | policy | retention | times
+        settings = {setting.replace(".", "_"): value for setting, value in topic.settings.items()}
+        expected[name] = {"key": topic.key, "partitions": str(topic.partitions)} | settings
     assert written_topics() == expected
 
 
