@@ -29,6 +29,7 @@ from models.tiers import TierPolicy
 from streams.agents.limits import JudgingLimits, ProfilesLimits
 from streams.chat import ChatSettings
 from streams.health import HealthPolicy
+from streams.hosting.engine import HostPolicy
 from streams.partition import Rules
 from streams.scores.policy import ScoresPolicy
 from streams.slates.packed import ITEMS
@@ -63,6 +64,8 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "tiers.failures_count": (1, 1_000),
     "tiers.probe_s": (0.1, 3_600),
     "tiers.probes_count": (1, 1_000),
+    "host.stall_s": (1, 3_600),
+    "host.start_s": (1, 86_400),
     "serengpt.threads": (1, 256),
     "serve.selection.slate_size": (1, ITEMS),
     "serve.combine.relevance_weight": (0.001, 1000),  # some weight must be above 0; the same below
@@ -133,6 +136,12 @@ class SerenGPTSettings:
     model: str = ""
     key_file: str = ""  # holds the key that a registry's versions are signed with; empty: their contents alone are checked
     threads: int = 1  # on the CPU
+    # A folder that `seren train distil` made: who answers when the model cannot. Empty: the one in the package where the model
+    # is, too; with another model there is none, and the category rule answers.
+    distilled: str = ""
+    # The model runs in a process of its own, which is replaced when it ends, or has work and moves nothing. It costs a second
+    # Python (some 80 MB). False: in the worker itself; a model that hangs is then left there, with its memory.
+    hosted: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +162,7 @@ class Settings:
     profiles: ProfilesLimits = field(default_factory=ProfilesLimits)
     judging: JudgingLimits = field(default_factory=JudgingLimits)
     serengpt: SerenGPTSettings = field(default_factory=SerenGPTSettings)
+    host: HostPolicy = field(default_factory=HostPolicy)
     serve: ServePolicy = field(default_factory=ServePolicy)
     blend: BlendPolicy = field(default_factory=BlendPolicy)
     tiers: TierPolicy = field(default_factory=TierPolicy)

@@ -16,6 +16,7 @@ from models.serengpt import embedded
 from models.serengpt.address import Decoding
 from models.serengpt.engine import Engine
 from models.serengpt.prompt import PROMPT_TOKENS
+from streams.hosting.engine import HostedEngine, HostPolicy
 from streams.live_engine import LiveEngine
 from streams.model_calls import MeasuredEngine, ModelCalls, TokenCounts
 from streams.scores.engine import LoggedEngine
@@ -55,6 +56,41 @@ def load_engine(
     """
     folder = Path(model) if model else serengpt_folder()
     load = partial(_load, engine, threads=threads, prompt_tokens=prompt_tokens)
+    return LiveEngine(Registry(folder, key=model_key(key_file)), load) if is_registry(folder) else load(folder)
+
+
+def load_hosted_engine(
+    engine: str,
+    model: str,
+    *,
+    threads: int,
+    key_file: str = "",
+    policy: HostPolicy,
+    on_restart: Callable[[str], None],
+) -> LoadedEngine:
+    """The same in a process of its own, which a watchdog replaces when it ends or does no work.
+
+    Of a registry each version has its process, so that what a version held goes with it.
+
+    Args:
+        engine: see `load_engine`, like the next three.
+        model: a checkpoint folder or a registry; empty for the one in the package.
+        threads: on the CPU.
+        key_file: of a registry.
+        policy: how long is too long.
+        on_restart: told why a process was replaced.
+
+    Raises:
+        ConfigError: see `load_engine`.
+        CheckpointError: see `load_engine`.
+        EngineDead: the process ended while it loaded the model, or took too long.
+    """
+
+    def load(folder: Path) -> LoadedEngine:
+        arguments = {"engine": engine, "model": str(folder), "threads": threads}
+        return HostedEngine("streams.engines:load_engine", arguments, policy=policy, on_restart=on_restart)
+
+    folder = Path(model) if model else serengpt_folder()
     return LiveEngine(Registry(folder, key=model_key(key_file)), load) if is_registry(folder) else load(folder)
 
 

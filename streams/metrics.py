@@ -198,6 +198,10 @@ class _JudgingCollector(Collector):
         yield _by_call("seren_model_call_failures", "Calls of SerenGPT that failed as a whole", calls.failures)
         yield _by_call("seren_model_tokens", "Tokens that SerenGPT computed", calls.tokens)
         yield _by_call("seren_model_seconds", "Time in calls of SerenGPT", calls.seconds)
+        restarts = CounterMetricFamily("seren_engine_restarts", "Processes of the engine that were replaced", labels=["why"])
+        for why, count in calls.restarts.items():
+            restarts.add_metric([why], count)
+        yield restarts
         tier = GaugeMetricFamily("seren_tier", "1: this tier answers now", labels=["tier"])
         for name in worker.tiers:
             tier.add_metric([name], float(name == worker.tier))

@@ -17,13 +17,18 @@ _Reply = TypeVar("_Reply")
 
 
 class ModelCalls:
-    """What an engine was asked, by verb: calls, calls that failed as a whole, seconds, tokens computed."""
+    """What an engine was asked, by verb: calls, those that failed as a whole, seconds, tokens; why its process was replaced."""
 
     def __init__(self) -> None:
         self.calls = {"imagine": 0, "score": 0}
         self.failures = {"imagine": 0, "score": 0}
         self.seconds = {"imagine": 0.0, "score": 0.0}
         self.tokens = {"imagine": 0, "score": 0}
+        self.restarts = {"hung": 0, "lost": 0, "dead": 0}
+
+    def restarted(self, why: str) -> None:
+        """Its process hung, was lost, or said that it could not go on."""
+        self.restarts[why] += 1
 
     @property
     def all_tokens(self) -> int:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import faust
 
 from models.catalogue import Catalogue
+from models.distilled import Distilled
 from models.entities import PackedRequest
 from models.errors import SerenError
-from models.fallback import Departments, FallbackPolicy, category_judge, serve_without_model
+from models.fallback import Departments, FallbackPolicy, Judge, category_judge, serve_without_model
 from models.pipeline import Answer, ServePolicy, serve_packed, serve_unpacked
-from models.pretrained import tower_folder
+from models.pretrained import distilled_folder
 from models.profiles import ProfilePolicy
 from models.retrieval import Retriever
 from models.serengpt.engine import Engine
 from streams.agents.answering import Rung
-from streams.engines import load_engine
+from streams.engines import LoadedEngine
 from streams.live_engine import LiveEngine
 from streams.transport import ChunkApp
 
@@ -30,35 +32,25 @@ _GARBAGE = (100_000, 20, 20)
 def load_judge(
     catalogue: Catalogue,
     *,
-    engine: str,
-    model: str,
-    threads: int,
+    engine: LoadedEngine,
+    retriever: Retriever,
     policy: ServePolicy,
     profile: ProfilePolicy,
-    key_file: str = "",
     around: Callable[[Engine], Engine] | None = None,
 ) -> Callable[[Sequence[PackedRequest]], list[Answer | SerenError]]:
-    """The judging walk with everything that it needs, loaded and warm.
+    """The judging walk with everything that it needs.
 
     Args:
         catalogue: may change while the walk is in use: what it withdraws is offered no longer.
-        engine: its name, see `streams.engines`.
-        model: a checkpoint folder or a registry of versions; empty for the one in the package.
-        threads: of the engine.
+        engine: SerenGPT, see `streams.engines`.
+        retriever: built from the catalogue.
         policy: counts, weights and thresholds.
         profile: the policy by which the profiles in the requests were made.
-        key_file: see `streams.engines.load_engine`.
         around: puts a meter, a score log or both around the engine, see `streams.engines.metered`; None: nothing.
-
-    Raises:
-        CheckpointError: a model folder is missing or corrupt.
-        ConfigError: what the engine needs is not installed.
     """
-    loaded = load_engine(engine, model, threads=threads, key_file=key_file)
-    asked = around(loaded) if around else loaded
-    retriever = Retriever.build(catalogue, tower_folder())
+    asked = around(engine) if around else engine
     serve = partial(serve_packed, engine=asked, retriever=retriever, catalogue=catalogue, policy=policy, profile=profile)
-    return partial(_by_one_version, loaded, serve) if isinstance(loaded, LiveEngine) else serve
+    return partial(_by_one_version, engine, serve) if isinstance(engine, LiveEngine) else serve
 
 
 def _by_one_version(
@@ -71,9 +63,23 @@ def _by_one_version(
         return serve(requests)
 
 
+def distilled_folder_of(distilled: str, model: str) -> Path | None:
+    """Where the distilled scorer is: as configured, else the one in the package, but only for the model that it was fitted to.
+
+    Args:
+        distilled: `serengpt.distilled`.
+        model: `serengpt.model`.
+    """
+    if distilled:
+        return Path(distilled)
+    return None if model else distilled_folder()
+
+
 def load_rungs(
     catalogue: Catalogue,
     *,
+    retriever: Retriever,
+    distilled: Path | None,
     policy: ServePolicy,
     profile: ProfilePolicy,
     fallback: FallbackPolicy,
@@ -82,6 +88,8 @@ def load_rungs(
 
     Args:
         catalogue: may change while they are in use.
+        retriever: built from the catalogue.
+        distilled: folder of the scorer that was fitted to SerenGPT's scores; None: the category rule is next.
         policy: counts, weights and thresholds, as for SerenGPT.
         profile: the policy by which the profiles in the requests were made.
         fallback: what they look for instead of imagined titles.
@@ -89,23 +97,25 @@ def load_rungs(
     Raises:
         CheckpointError: a model folder is missing or corrupt.
     """
-    retriever, departments = Retriever.build(catalogue, tower_folder()), Departments(catalogue)
-    walks = [
-        (
-            judge.tier,
-            partial(
-                serve_without_model,
-                judge=judge,
-                departments=departments,
-                retriever=retriever,
-                catalogue=catalogue,
-                policy=policy,
-                fallback=fallback,
-            ),
+    departments = Departments(catalogue)
+    judges = [category_judge(departments)]
+    if distilled is not None:
+        scorer = Distilled.load(distilled)
+        judges.insert(0, Judge("distilled", scorer.model_id, scorer.aligned))
+
+    def rung(judge: Judge) -> Rung:
+        walk = partial(
+            serve_without_model,
+            judge=judge,
+            departments=departments,
+            retriever=retriever,
+            catalogue=catalogue,
+            policy=policy,
+            fallback=fallback,
         )
-        for judge in (category_judge(departments),)
-    ]
-    return tuple(Rung(tier, partial(serve_unpacked, walk=walk, catalogue=catalogue, profile=profile)) for tier, walk in walks)
+        return Rung(judge.tier, partial(serve_unpacked, walk=walk, catalogue=catalogue, profile=profile))
+
+    return tuple(rung(judge) for judge in judges)
 
 
 def run(app: ChunkApp, *, log_level: str) -> None:

@@ -74,6 +74,7 @@ class EmbeddedEngine:
             raise ValueError(message)
         self.model_id = checkpoint.model_id
         self.prompt_version = checkpoint.prompt_version
+        self.moved = 0  # answers made, for whoever looks whether this moves
         self.runtime = f"ctranslate2 {ctranslate2.__version__}, int8 on the CPU"
         self._prompt_tokens = prompt_tokens
         self._tokenizer = checkpoint.tokenizer
@@ -101,6 +102,8 @@ class EmbeddedEngine:
                 return answer(request)
             except RequestError as error:
                 return error
+            finally:
+                self.moved += 1
 
         try:
             return list(self._pool.map(outcome, requests))

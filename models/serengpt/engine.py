@@ -9,6 +9,8 @@ The contract, for whoever implements or calls it:
   machine type; another CPU or GPU may round the last bits differently, which is why a replay reads the score log instead of
   asking again.
 * Calls block. An engine may be called by several threads.
+* An engine whose calls may take long has an attribute `moved`: a number that changes with every token, or answer, that it
+  makes. Whoever watches it tells slow from stuck by that; without it only calls that come back count as movement.
 
 Knows nothing about runtimes, catalogues or profiles.
 """

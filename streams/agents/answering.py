@@ -42,10 +42,15 @@ class Rung(NamedTuple):
 
 
 class LowerTiers(NamedTuple):
-    """The tiers below SerenGPT, best first, and when to step from one to the other; none: there is only SerenGPT."""
+    """The tiers below SerenGPT, best first, and when to step from one to the other; none: there is only SerenGPT.
+
+    `probe` is SerenGPT's walk past whatever remembers its answers: what is remembered says nothing of its health. None: the
+    walk itself.
+    """
 
     rungs: tuple[Rung, ...] = ()
     policy: TierPolicy = TierPolicy()
+    probe: Serve | None = None
 
 
 class _SteppedDown(Exception):
@@ -77,6 +82,7 @@ class Answering:
         counts: Counter[str],
     ) -> None:
         self._serve = serve
+        self._probe = lower.probe or serve
         self._below = lower.rungs
         self._ladder = Ladder((_TOP, *(rung.tier for rung in lower.rungs)), lower.policy)
         self._outages = outages
@@ -137,7 +143,7 @@ class Answering:
     async def _passes(self, request: PackedRequest) -> bool:
         begun_s = self._clock.monotonic()
         try:
-            [outcome] = await self._run(self._serve, [request])
+            [outcome] = await self._run(self._probe, [request])
         except Exception as error:  # whatever it is, the tier above is not well yet
             logger.warning("SerenGPT is still away: %s: %s", type(error).__name__, error)
             return False

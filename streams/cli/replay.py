@@ -194,16 +194,18 @@ def _verified(
 
 def _serve(source: Log, settings: Settings, requests: Mapping[str, bytes], limit: int | None) -> dict[str, Any]:
     from models.catalogue import Catalogue
+    from models.pretrained import tower_folder
+    from models.retrieval import Retriever
+    from streams.engines import load_engine
     from streams.offline import Refusals, read_items
     from streams.offline.slates import serve_all
     from streams.serve import load_judge
 
+    catalogue, model = Catalogue(read_items(source, Refusals())), settings.serengpt
     judge = load_judge(
-        Catalogue(read_items(source, Refusals())),
-        engine=settings.serengpt.engine,
-        model=settings.serengpt.model,
-        threads=settings.serengpt.threads,
-        key_file=settings.serengpt.key_file,
+        catalogue,
+        engine=load_engine(model.engine, model.model, threads=model.threads, key_file=model.key_file),
+        retriever=Retriever.build(catalogue, tower_folder()),
         policy=settings.serve,
         profile=settings.rules.profile,
     )

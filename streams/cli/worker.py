@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,13 +44,15 @@ def profiles(config: Path | None, log_level: str) -> None:
 def judging(config: Path | None, log_level: str) -> None:
     """Requests in, slates out."""
     from models.catalogue import Catalogue
+    from models.pretrained import tower_folder
+    from models.retrieval import Retriever
     from models.serengpt.tokens import TitleTokenizer
     from streams.agents.answering import LowerTiers
     from streams.app import judging_app, load_items
-    from streams.engines import checkpoint_folder, metered
+    from streams.engines import checkpoint_folder, load_engine, load_hosted_engine, metered
     from streams.model_calls import ModelCalls, TokenCounts
     from streams.scores.log import ScoreLog
-    from streams.serve import load_judge, load_rungs, run
+    from streams.serve import distilled_folder_of, load_judge, load_rungs, run
 
     settings = settings_of(config)
     catalogue = Catalogue(asyncio.run(load_items(settings)))
@@ -57,20 +60,24 @@ def judging(config: Path | None, log_level: str) -> None:
     folder = checkpoint_folder(model.model, key_file=model.key_file)
     tokens = TokenCounts(TitleTokenizer.load(folder / "tokenizer.json"))
     scores = ScoreLog(cache_bytes=settings.scores.cache_bytes, pending_bytes=settings.scores.pending_bytes)
-    serve = load_judge(
+    hosted = partial(load_hosted_engine, policy=settings.host, on_restart=calls.restarted)
+    load = hosted if model.hosted else load_engine
+    engine = load(model.engine, model.model, threads=model.threads, key_file=model.key_file)
+    retriever, policy, profile = Retriever.build(catalogue, tower_folder()), settings.serve, settings.rules.profile
+    judge = partial(load_judge, catalogue, engine=engine, retriever=retriever, policy=policy, profile=profile)
+    rungs = load_rungs(
         catalogue,
-        engine=model.engine,
-        model=model.model,
-        threads=model.threads,
-        policy=settings.serve,
-        profile=settings.rules.profile,
-        key_file=model.key_file,
-        around=metered(calls, scores, tokens),
+        retriever=retriever,
+        distilled=distilled_folder_of(model.distilled, model.model),
+        policy=policy,
+        profile=profile,
+        fallback=settings.fallback,
     )
+    lower = LowerTiers(rungs, settings.tiers, probe=judge(around=metered(calls, tokens=tokens)))
     _say_ready(log_level)
     asyncio.run(_warm(scores, settings.kafka.bootstrap, settings.scores))
-    rungs = load_rungs(catalogue, policy=settings.serve, profile=settings.rules.profile, fallback=settings.fallback)
-    run(judging_app(settings, serve, catalogue, calls, LowerTiers(rungs, settings.tiers), scores), log_level=log_level)
+    serve = judge(around=metered(calls, scores, tokens))
+    run(judging_app(settings, serve, catalogue, calls, lower, scores), log_level=log_level)
 
 
 async def _warm(scores: ScoreLog, bootstrap: str, policy: ScoresPolicy) -> None:

@@ -14,9 +14,11 @@ from models.catalogue import Catalogue
 from models.entities import Item, PackedRequest
 from models.errors import SerenError
 from models.pipeline import Answer, ServePolicy
-from models.pretrained import serengpt_folder
+from models.pretrained import serengpt_folder, tower_folder
 from models.profiles import ProfilePolicy
 from models.registry import Gate, Measured, Metrics, Registry
+from models.retrieval import Retriever
+from streams.engines import load_engine
 from streams.live_engine import LiveEngine
 from streams.serve import load_judge
 from tests.streams.one_judging_worker import House, chunk, request, serving, until
@@ -48,9 +50,8 @@ async def test_model_is_changed_under_a_worker_and_every_request_is_answered_by_
     registry, house = two_versions(tmp_path), House(redis_client)
     serve = load_judge(
         CATALOGUE,
-        engine="ctranslate2",
-        model=str(registry.folder),
-        threads=1,
+        engine=load_engine("ctranslate2", str(registry.folder), threads=1),
+        retriever=Retriever.build(CATALOGUE, tower_folder()),
         policy=ServePolicy(),
         profile=ProfilePolicy(),
     )

@@ -202,7 +202,7 @@ async def test_judging_worker_s_names_are_these_and_no_others(judging: JudgingWo
         f'seren_{name}_total{{call="{call}"}}' for name in calls for call in ("imagine", "score")
     } | {f'seren_answers_total{{tier="{tier}"}}' for tier in tiers} | {
         f'seren_tier_switches_total{{why="{why}"}}' for why in whys
-    } | {
+    } | {f'seren_engine_restarts_total{{why="{why}"}}' for why in ("hung", "lost", "dead")} | {
         'seren_tier{tier="serengpt"}',
         'seren_tier_probes_total{outcome="passed"}',
         'seren_tier_probes_total{outcome="failed"}',
