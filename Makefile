@@ -125,6 +125,10 @@ train-small: $(VENV)/.train ## The small SerenGPT from the shipped log: data, SF
 ablate: $(VENV)/.run ## One table of all checkpoints of a folder and the baselines: make ablate FOLDER=... (ARGS="--sasrec ... --out ...")
 	@$(VENV)/bin/seren evaluate ablation $(FOLDER) $(ARGS)
 
+.PHONY: train-gpu
+train-gpu: $(VENV)/.train ## The same recipe with a network of 82 million parameters, for one GPU (infra/gpu/README.md)
+	@$(VENV)/bin/seren train small --size base --out .run/train-gpu $(ARGS)
+
 .PHONY: up
 up: ## Start real Kafka and Redis on loopback (Docker, else JDK 17 and Maven); addresses in .run/env
 	@infra/local/up.sh
