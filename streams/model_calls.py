@@ -17,7 +17,7 @@ _Reply = TypeVar("_Reply")
 
 
 class ModelCalls:
-    """What an engine was asked, by verb: calls, those that failed as a whole, seconds, tokens; why its process was replaced."""
+    """What an engine was asked, by verb: calls, failed ones, seconds, tokens; and why its process was replaced."""
 
     def __init__(self) -> None:
         self.calls = {"imagine": 0, "score": 0}
