@@ -96,14 +96,15 @@ def _ranked(
     console: Console,
 ) -> list[Ranked]:
     """One row per checkpoint, in the reading that validation chose, and the baselines'."""
-    from streams.evaluation.checkpoints import rank_checkpoint
+    from streams.evaluation.checkpoints import ask_checkpoint, rank_checkpoint
     from streams.evaluation.kept import KeptScores
     from streams.evaluation.rankers import baselines
 
     kept = KeptScores(cache) if cache else None
-    rows = [
-        next(iter(rank_checkpoint(name, engine, questions, seed=seed, kept=kept, console=console))) for name, engine in engines
-    ]
+    rows = []
+    for name, engine in engines:
+        said = ask_checkpoint(name, engine, questions, kept=kept, console=console)
+        rows.append(next(rank_checkpoint(name, engine.model_id, said, questions, seed=seed)))
     with console.status("Baselines"):
         rows += baselines(questions, tower=tower, seed=seed)
         if sasrec is not None:

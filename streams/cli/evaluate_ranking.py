@@ -62,20 +62,23 @@ def ranking(
     """
     from rich.console import Console
 
-    from models.pretrained import tower_folder
+    from models.pretrained import serengpt_folder, tower_folder
+    from streams.evaluation.checkpoints import named_folder
     from streams.evaluation.questions import read_questions
     from streams.evaluation.table import measure, outcome
     from streams.logs import RecordedLog, shipped_log
 
+    named = [named_folder(text) for text in models] or [(_NAME, serengpt_folder())]
     console = Console(stderr=True)
     recorded = RecordedLog(folder) if folder else shipped_log("online-retail")
     with console.status("Replaying the log through the profiles"):
         questions = read_questions(recorded, part=part, seed=seed, limit=limit)
     chosen_tower = tower or (None if folder else tower_folder())
+    others = list(_baselines(questions, chosen_tower, sasrec, seed=seed, console=console))
     ranked: list[Ranked] = []
     if not without_serengpt:
-        ranked += _checkpoints(questions, models, seed=seed, threads=threads, cache=cache, console=console)
-    ranked += _baselines(questions, chosen_tower, sasrec, seed=seed, console=console)
+        ranked += _checkpoints(questions, named, others, seed=seed, threads=threads, cache=cache, console=console)
+    ranked += others
     found = outcome(
         measure(ranked, questions.reported, seed=seed), questions.reported, log=questions.name, part=part, seed=seed
     )
@@ -86,29 +89,49 @@ def ranking(
 
 
 def _checkpoints(
-    questions: Questions, models: tuple[str, ...], *, seed: int, threads: int, cache: Path | None, console: Console
+    questions: Questions,
+    named: list[tuple[str, Path]],
+    others: list[Ranked],
+    *,
+    seed: int,
+    threads: int,
+    cache: Path | None,
+    console: Console,
 ) -> Iterator[Ranked]:
-    from models.pretrained import serengpt_folder
+    """Each checkpoint alone, and joined with the tower and the season where those are."""
     from models.serengpt.embedded import load_engine
-    from streams.evaluation.checkpoints import named_folder, rank_checkpoint
+    from streams.evaluation.blends import with_relevance, with_season
+    from streams.evaluation.checkpoints import ask_checkpoint, rank_checkpoint
     from streams.evaluation.kept import KeptScores
+    from streams.evaluation.rankers import EVE, TOWER
 
+    rows = {row.name: row for row in others}
     kept = KeptScores(cache) if cache else None
-    folders = [named_folder(text) for text in models] or [(_NAME, serengpt_folder())]
-    for name, path in folders:
+    for name, path in named:
         engine = load_engine(path, threads=threads)
-        yield from rank_checkpoint(name, engine, questions, seed=seed, kept=kept, console=console)
+        said = ask_checkpoint(name, engine, questions, kept=kept, console=console)
+        yield from rank_checkpoint(name, engine.model_id, said, questions, seed=seed)
+        if TOWER in rows:
+            yield with_relevance(name, questions, rows[TOWER], said, seed=seed)
+            days, row = rows[EVE].half_life_days, f"{name} x relevance x season"
+            yield with_season(row, questions, rows[TOWER], said, half_life_days=days, seed=seed)
 
 
 def _baselines(
     questions: Questions, tower: Path | None, sasrec: Path | None, *, seed: int, console: Console
 ) -> Iterator[Ranked]:
-    from streams.evaluation.rankers import baselines
+    from streams.evaluation.blends import with_season
+    from streams.evaluation.rankers import EVE, TOWER, baselines
 
     with console.status("Baselines") as status:
+        rows: dict[str, Ranked] = {}
         for row in baselines(questions, tower=tower, seed=seed):
             status.update(f"Baselines: {row.name}")
+            rows[row.name] = row
             yield row
+        if TOWER in rows:
+            half_life_days = rows[EVE].half_life_days
+            yield with_season("tower x season", questions, rows[TOWER], None, half_life_days=half_life_days, seed=seed)
         if sasrec is not None:
             from streams.evaluation.sequential import rank_sasrec
 

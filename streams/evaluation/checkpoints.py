@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import Progress
@@ -37,16 +38,20 @@ def named_folder(text: str) -> tuple[str, Path]:
     return name or folder.resolve().name, folder
 
 
-def rank_checkpoint(
-    name: str, engine: Engine, questions: Questions, *, seed: int, kept: KeptScores | None, console: Console
-) -> Iterator[Ranked]:
-    """A checkpoint in the reading that validation chose, as slates use it, and without anybody's profile.
+class Said(NamedTuple):
+    """What a checkpoint said of the validation part and of the reported part."""
+
+    validation: list[tuple[Scored, ...]]
+    reported: list[tuple[Scored, ...]]
+
+
+def ask_checkpoint(name: str, engine: Engine, questions: Questions, *, kept: KeptScores | None, console: Console) -> Said:
+    """Every title of every case, scored.
 
     Args:
         name: of the checkpoint in the table.
         engine: runs it.
         questions: of one log.
-        seed: of ties in the choice.
         kept: what was scored before, and gets what is scored now; None: nothing is kept.
         console: shows how far it is.
 
@@ -54,20 +59,35 @@ def rank_checkpoint(
         SerenError: the engine failed.
     """
     catalogue = questions.log.catalogue
-    before = serengpt.readings(_scored(questions.validation.cases, engine, catalogue, kept, console, f"{name}: choosing"))
+    validation = _scored(questions.validation.cases, engine, catalogue, kept, console, f"{name}: validation")
+    if questions.reported is questions.validation:
+        return Said(validation, validation)
+    return Said(validation, _scored(questions.reported.cases, engine, catalogue, kept, console, f"{name}: reported"))
+
+
+def rank_checkpoint(name: str, model_id: str, said: Said, questions: Questions, *, seed: int) -> Iterator[Ranked]:
+    """A checkpoint in the reading that validation chose, as slates use it, and without anybody's profile.
+
+    Args:
+        name: of the checkpoint in the table.
+        model_id: of the checkpoint.
+        said: its answers.
+        questions: that it answered.
+        seed: of ties in the choice.
+    """
+    before = serengpt.readings(said.validation)
     chosen = choose(questions.validation.cases, before, seed=seed)
-    scored = _scored(questions.reported.cases, engine, catalogue, kept, console, f"{name}: scoring")
-    found = serengpt.readings(scored)
-    for row, reading, said in ((name, chosen, chosen), (f"{name}, as a slate uses it", serengpt.ALIGNED, "")):
+    found = serengpt.readings(said.reported)
+    for row, reading, choice in ((name, chosen, chosen), (f"{name}, as a slate uses it", serengpt.ALIGNED, "")):
         yield Ranked(
             name=row,
             scores=found[reading],
-            chosen=said,
-            model_id=engine.model_id,
+            chosen=choice,
+            model_id=model_id,
             is_baseline=False,
             validation=before[reading],
         )
-    yield Ranked(name=f"{name}, without profile", scores=serengpt.prior(scored), model_id=engine.model_id, is_baseline=False)
+    yield Ranked(name=f"{name}, without profile", scores=serengpt.prior(said.reported), model_id=model_id, is_baseline=False)
 
 
 def _scored(

@@ -6,7 +6,7 @@ Knows nothing about engines. A `Ranked` is one row of the table before it is mea
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from models.evaluation import rankers
@@ -20,6 +20,9 @@ from streams.evaluation.questions import Asked, Questions
 
 RECENT_DAYS = 28  # of the train part, for the popularity of the season
 HALF_LIVES_DAYS = (2.0, 4.0, 7.0, 14.0, 28.0, 56.0)  # of the popularity on the eve; validation chooses
+
+EVE = "popularity on the eve"
+TOWER = "trained tower"
 
 Answer = Callable[[Asked], Scores]
 
@@ -36,6 +39,7 @@ class Ranked:
     chosen: str = ""
     model_id: str | None = None
     is_baseline: bool = True
+    half_life_days: float = 0.0  # of the season that the row follows, if it does
     validation: Scores = field(default_factory=list)  # the same variant's, for what is combined with others
 
 
@@ -52,7 +56,7 @@ def baselines(questions: Questions, *, tower: Path | None, seed: int) -> Iterato
     """
     yield Ranked(name="random", scores=rankers.by_chance(questions.reported.cases, seed=seed))
     yield from _popularity(questions)
-    yield tuned("popularity on the eve", _eves(questions), questions, seed=seed)
+    yield _eve(questions, seed=seed)
     yield Ranked(name="category rule", scores=rankers.by_category(questions.reported.cases, questions.log.catalogue))
     yield tuned("item-kNN", _neighbours(questions), questions, seed=seed)
     if tower is not None:
@@ -71,7 +75,7 @@ def by_tower(questions: Questions, retriever: Retriever) -> Ranked:
     decay = RetrievalPolicy().history_decay
     asked = (questions.reported.cases, questions.validation.cases)
     scores, validation = (rankers.by_tower(given, retriever, decay=decay) for given in asked)
-    return Ranked(name="trained tower", scores=scores, validation=validation)
+    return Ranked(name=TOWER, scores=scores, validation=validation)
 
 
 def _popularity(questions: Questions) -> Iterator[Ranked]:
@@ -82,8 +86,15 @@ def _popularity(questions: Questions) -> Iterator[Ranked]:
     yield Ranked(name=f"popularity, last {RECENT_DAYS} days", scores=rankers.by_popularity(given, recent))
 
 
+def _eve(questions: Questions, *, seed: int) -> Ranked:
+    """Popularity as it stands on the eve of each case, with the half-life that validation chose."""
+    variants = {f"half-life {days:g} days": days for days in HALF_LIVES_DAYS}
+    row = tuned(EVE, _eves(questions), questions, seed=seed)
+    return replace(row, half_life_days=variants[row.chosen])
+
+
 def _eves(questions: Questions) -> dict[str, Answer]:
-    """Popularity as it stands on the eve of each case: what a counter that never stops would say."""
+    """What a counter that never stops would say."""
 
     def answer(half_life_days: float) -> Answer:
         def scores(asked: Asked) -> Scores:
@@ -125,5 +136,5 @@ def slate_fillers(questions: Questions, *, tower: Path, seed: int) -> dict[str, 
         f"popularity, last {RECENT_DAYS} days": lambda asked: rankers.by_popularity(asked.cases, recent),
         "category rule": lambda asked: rankers.by_category(asked.cases, log.catalogue),
         "item-kNN": lambda asked: by_neighbours(pairs, asked.past, asked.items, NeighbourPlan()),
-        "trained tower": lambda asked: rankers.by_tower(asked.cases, retriever, decay=decay),
+        TOWER: lambda asked: rankers.by_tower(asked.cases, retriever, decay=decay),
     }

@@ -89,6 +89,7 @@ def test_evaluate_ranking_with_one_seed_prints_the_same_numbers_twice(log_folder
         "category rule",
         "item-kNN",
         "trained tower",
+        "tower x season",
     ]
     for ranker in outcome["rankers"]:
         for interval in ranker["metrics"].values():
@@ -136,7 +137,9 @@ def test_evaluate_ranking_of_named_checkpoints_compares_each_with_the_best_basel
     assert rows["first"]["chosen_on_validation"]
     assert not rows["first, without profile"]["is_baseline"]
     assert len(list((tmp_path / "kept").iterdir())) == 2  # one checkpoint; the validation part and the test part
-    assert len(outcome["verdicts"]) == 3 * 3 * 2
+    assert rows["tower x season"]["is_baseline"]
+    assert not rows["again x relevance x season"]["is_baseline"]
+    assert len(outcome["verdicts"]) == 5 * 3 * 2
     kept = json.loads(CliRunner().invoke(evaluate_group, [*arguments, *models]).stdout)
     assert kept == outcome
 
