@@ -53,8 +53,8 @@ class LocalJudge:
     """
 
     def __init__(self, policy: JudgePolicy, adviser: Adviser | None) -> None:
+        self.adviser = adviser
         self._policy = policy
-        self._adviser = adviser
 
     def hear(self, asks: Sequence[Ask]) -> list[Heard]:
         """One judgement per ask, in order; asks of one profile are best given together.
@@ -63,7 +63,7 @@ class LocalJudge:
             EngineError: SerenGPT failed as a whole.
         """
         told = [(person_of(ask.digest), Offer(title=ask.title, category=ask.category or None)) for ask in asks]
-        opinions = [None] * len(asks) if self._adviser is None else self._adviser.opinions(told)
+        opinions = [None] * len(asks) if self.adviser is None else self.adviser.opinions(told)
         found = []
         last: tuple[Person, Portrait] | None = None
         for (person, offer), opinion in zip(told, opinions, strict=True):
