@@ -75,7 +75,8 @@ def profiles_app(settings: Settings, items: Sequence[Item]) -> ChunkApp:
     _connect(app, worker)
     watch = _watched(app, worker, redis, settings, topics.EVENTS)
     _listen(settings, profiles_registry(worker, watch), lambda: profiles_vitals(worker, watch))
-    source = app.topic(topics.EVENTS, topics.ATTRIBUTES, schema=ChunkSchema())
+    answers = [topics.PROFILE_TAGS] if settings.rules.profile.inference.enabled else []
+    source = app.topic(topics.EVENTS, topics.ATTRIBUTES, *answers, schema=ChunkSchema())
 
     @app.agent(source, name="profiles", concurrency=1)
     async def profiles(stream: Any) -> None:

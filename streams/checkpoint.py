@@ -102,6 +102,8 @@ def _admit_state(partition: Partition, user_id: str, state: ProfileState) -> Non
         # The topic has more partitions now, and the claim (or one before, from which nothing was written yet) has set
         # the stored offset to 0: the profile's own offsets mean nothing in this partition.
         profile.offset = profile.attributes_offset = -1
+        if profile.inference is not None:
+            profile.inference.offset = -1
     partition.admit(user_id, profile, state.context)
 
 
@@ -145,6 +147,9 @@ async def checkpoint(
     forgotten = sorted(partition.forgotten.pending.items())
     told = [_told(user_id, offset, partition) for user_id, offset in forgotten]
     await produce(topics.REQUESTS, told + [_asked(user_id, fired) for user_id, fired in snapshot.requests])
+    if partition.asks_model:
+        questions = [Outgoing(user_id.encode(), question) for user_id, question in snapshot.questions]
+        await produce(topics.PROFILING, told + questions)
     # Step 2
     if due_ms and not await partitions.write_due(partition.number, epoch=partition.epoch, due_ms=due_ms):
         raise _lost(partition, "timers")
@@ -163,6 +168,7 @@ async def checkpoint(
         next_offset=snapshot.next_offset,
         watermark_ms=snapshot.watermark_ms,
         next_attribute=partition.next_attribute,
+        next_answer=partition.next_answer,
         life=partition.life,
     )
     if isinstance(recorded, Restarted):

@@ -1,6 +1,6 @@
 """Bytes to entities and back: the only place that knows the wire formats and their bounds.
 
-Everything is JSON in UTF-8, but for requests: these are MessagePack.
+Everything is JSON in UTF-8, but for requests and questions, which carry packed profiles: these are MessagePack.
 
 Decoding is total: any bytes give an entity or a `DecodeError` that names the field, the value's trouble and the bound. Unknown
 fields are dropped. Nothing is allocated beyond the message itself, whose size is checked first.
@@ -25,6 +25,7 @@ from models.entities import (
     UserAttributes,
 )
 from models.errors import DecodeError, UnknownVersion, brief
+from models.profiles.exchange import ANSWER_VERSION, PROFILING_VERSION, ProfileTags, ProfilingRequest
 
 MESSAGE_BYTES = 65_536
 # Labels carry a digest: 24 lines of history, ids and tags, texts from outside that JSON may write with six bytes a
@@ -39,6 +40,8 @@ _item_decoder = msgspec.json.Decoder(Item)
 _attributes_decoder = msgspec.json.Decoder(UserAttributes)
 _request_decoder = msgspec.msgpack.Decoder(PackedRequest)
 _request_encoder = msgspec.msgpack.Encoder()
+_question_decoder = msgspec.msgpack.Decoder(ProfilingRequest)
+_answer_decoder = msgspec.json.Decoder(ProfileTags)
 _label_decoder = msgspec.json.Decoder(SerendipityLabel)
 _encoder = msgspec.json.Encoder()
 _PLACE = re.compile(r"\$\[(\d{1,3})\]")
@@ -148,6 +151,31 @@ def _named_place(place: re.Match[str]) -> str:
     number = int(place[1])
     names = PackedRequest.__struct_fields__
     return f"$.{names[number]}" if number < len(names) else place[0]
+
+
+def encode_question(question: ProfilingRequest) -> bytes:
+    """A question for a language model as it lies on its topic: MessagePack."""
+    return _request_encoder.encode(question)
+
+
+def decode_question(value: bytes) -> ProfilingRequest:
+    """One question for a language model; its profile is not looked at yet. Raises `DecodeError`, `UnknownVersion`."""
+    question = _decode(_question_decoder, value, "question")
+    if question.version != PROFILING_VERSION:
+        message = f"question: version {question.version} is not {PROFILING_VERSION}"
+        raise UnknownVersion(message)
+    _check_id("question", "user_id", question.user_id)
+    return question
+
+
+def decode_answer(value: bytes) -> ProfileTags:
+    """A language model's tags of one user. Raises `DecodeError`, `UnknownVersion`."""
+    answer = _decode(_answer_decoder, value, "profile tags")
+    if answer.version != ANSWER_VERSION:
+        message = f"profile tags: version {answer.version} is not {ANSWER_VERSION}"
+        raise UnknownVersion(message)
+    _check_id("profile tags", "user_id", answer.user_id)
+    return answer
 
 
 def decode_label(value: bytes) -> SerendipityLabel:

@@ -36,6 +36,7 @@ def forget(partition: Partition, forgetting: Forgetting) -> None:
         fresh.attributes = old.attributes
     partition.admit(user_id, fresh)
     partition.requests.pop(user_id, None)
+    partition.questions.pop(user_id, None)
     partition.labels = [label for label in partition.labels if label.user_id != user_id]
     partition.dead_letters.append(
         DeadLetter(topics.EVENTS, partition.number, offset, FORGOTTEN, _TOLD, user_id.encode(), None)

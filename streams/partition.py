@@ -42,6 +42,8 @@ from models.profiles import (
     update,
     update_attributes,
 )
+from models.profiles.exchange import ProfilingReason, ProfilingRequest
+from models.profiles.inference import ask
 from models.profiles.policy import day_of
 from models.profiles.window import days_before
 from models.serendipity import Flags
@@ -76,6 +78,7 @@ class Snapshot(NamedTuple):
     dead_letters: list[DeadLetter]
     labels: list[SerendipityLabel]
     requests: list[tuple[str, Fired]]
+    questions: list[tuple[str, bytes]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,12 +122,16 @@ class Partition:
         self.next_offset = next_offset
         self.watermark_ms = watermark_ms
         self.next_attribute = 0  # the first offset of user attributes that is not applied
+        self.next_answer = 0  # and of a language model's tags
         self.life = ""  # of the Redis that holds our states; empty where nobody looks
         self.checkpoints = 0
         self.max_live = MAX_LIVE
         self.residents: dict[str, Resident] = {}  # the one touched longest ago first
         self.dirty: set[str] = set()
         self.requests: dict[str, Fired] = {}
+        self.questions: dict[str, bytes] = {}  # for a language model
+        self.profile_policy = rules.profile
+        self.asks_model = rules.profile.inference.enabled
         self.redriven = Kept[int]()  # origin of a redriven record -> where it lies
         self.forgotten = Kept[int]()  # user -> the offset up to which everything is forgotten
         self.unreadable: dict[str, str] = {}  # users whose stored profiles cannot be read, and what is wrong with them
@@ -331,6 +338,7 @@ class Partition:
         profile = resident.change()
         drift, last_asked_ms = trigger.drift(profile), profile.asked_ms
         reason = trigger.fire(profile, due_ms)
+        profiling_reason = ask(profile, due_ms, self._rules.profile) if self.asks_model else None
         request = PackedRequest(
             user_id=user_id,
             surface=self._rules.surface,
@@ -348,6 +356,22 @@ class Partition:
         resident.context = b""
         self.dirty.add(user_id)
         self.counts[f"requests_{reason}"] += 1
+        if profiling_reason is not None:
+            self._question(request, profiling_reason)
+
+    def _question(self, request: PackedRequest, reason: ProfilingReason) -> None:
+        """A language model is asked about the same profile."""
+        question = ProfilingRequest(
+            user_id=request.user_id,
+            reason=reason,
+            as_of_ms=request.as_of_ms,
+            epoch=request.epoch,
+            partition=request.partition,
+            offset=request.offset,
+            profile=request.profile,
+        )
+        self.questions[request.user_id] = codec.encode_question(question)
+        self.counts[f"questions_{reason}"] += 1
 
     # ------------------------------------------------------------------ attributes
 
@@ -398,6 +422,7 @@ class Partition:
             list(self.dead_letters),
             list(self.labels),
             sorted(self.requests.items()),
+            sorted(self.questions.items()),
         )
 
     def settled(self, snapshot: Snapshot) -> None:
@@ -417,6 +442,7 @@ class Partition:
         del self.labels[: len(snapshot.labels)]
         self.label_contexts.clear()
         self.requests.clear()
+        self.questions.clear()
 
     def restore(self, life: str) -> None:
         """Redis is in a new life and may have lost what we wrote last: the next checkpoint writes all of memory again."""
@@ -426,6 +452,11 @@ class Partition:
         residents = self.residents
         gone = {user_id for user_id in self.forgotten.pending if user_id in residents and residents[user_id].profile.is_blank}
         self.dirty.update(residents.keys() - gone)
+
+    def places(self) -> dict[str, int]:
+        """The first offset that is not applied, of each topic that this partition reads."""
+        found = {topics.EVENTS: self.next_offset, topics.ATTRIBUTES: self.next_attribute}
+        return found | {topics.PROFILE_TAGS: self.next_answer} if self.asks_model else found
 
     def timer_of(self, user_id: str) -> int | None:
         """The durable timer of a user: when its trigger fires, if nothing else happens."""

@@ -5,7 +5,8 @@ Knows nothing about stores, nor about what decides that this way is taken.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 from models.entities import AttributeChange
 from models.errors import UnreadableProfile, Verdict, verdict
@@ -13,6 +14,14 @@ from models.profiles import decode
 from streams import topics
 from streams.partition import Partition
 from streams.records import Decoded, Record
+
+
+class _OfUser(Protocol):
+    @property
+    def user_id(self) -> str: ...
+
+
+Change = TypeVar("Change", bound=_OfUser)
 
 
 def withhold(partition: Partition, batch: list[Decoded], records: Sequence[Record]) -> list[Decoded]:
@@ -39,17 +48,17 @@ def withhold(partition: Partition, batch: list[Decoded], records: Sequence[Recor
     return kept
 
 
-def withhold_attributes(
-    partition: Partition, changes: list[tuple[int, AttributeChange]], records: Sequence[Record]
-) -> list[tuple[int, AttributeChange]]:
-    """The same for changes of attributes."""
+def withhold_changes(
+    partition: Partition, changes: list[tuple[int, Change]], records: Sequence[Record], topic: str = topics.ATTRIBUTES
+) -> list[tuple[int, Change]]:
+    """The same for changes of attributes, or of what `topic` holds."""
     if not partition.unreadable:
         return changes
     by_offset = {record.offset: record for record in records}
     for offset, change in changes:
         fault = partition.unreadable.get(change.user_id)
         if fault is not None:
-            partition.bury(topics.ATTRIBUTES, by_offset[offset], _unreadable(change.user_id, fault))
+            partition.bury(topic, by_offset[offset], _unreadable(change.user_id, fault))
     return [change for change in changes if change[1].user_id not in partition.unreadable]
 
 
@@ -75,14 +84,19 @@ def apply_or_bury(partition: Partition, one: Decoded, record: Record) -> None:
 
 def apply_attributes_or_bury(partition: Partition, change: tuple[int, AttributeChange], record: Record) -> None:
     """The same for one change of attributes."""
-    before = _Before(partition, change[1].user_id)
+    change_or_bury(partition, change[1].user_id, lambda: partition.apply_attributes([change]), topics.ATTRIBUTES, record)
+
+
+def change_or_bury(partition: Partition, user_id: str, change: Callable[[], None], topic: str, record: Record) -> None:
+    """Makes one change of a user, or leaves everything as it was before it and buries its record."""
+    before = _Before(partition, user_id)
     try:
-        partition.apply_attributes([change])
+        change()
     except Exception as error:
         if verdict(error) is not Verdict.BURY:
             raise
         before.restore()
-        partition.bury(topics.ATTRIBUTES, record, error)
+        partition.bury(topic, record, error)
 
 
 class _Before:

@@ -41,6 +41,8 @@ CLAIM_TTL_MS = 86_400_000
 REDRIVEN_TTL_MS = 60 * 86_400_000
 SENT = b"sent"  # in place of an offset: sent again, and not yet seen by the partition's owner
 
+_PLACES = ("next_offset", "watermark_ms", "next_attribute", "next_answer")
+
 _CLAIMED_ONLY = (1).to_bytes(2, "big")
 _TRACED = 2
 _LENGTH = struct.Struct(">H")
@@ -81,8 +83,9 @@ class Fenced(NamedTuple):
 class Checkpoint(NamedTuple):
     """What a partition's owner starts from. `number` is 0 and `next_offset` None before the first checkpoint.
 
-    `next_attribute` is where the attributes of the partition's users go on. `life` is Redis's when the partition was acquired:
-    a server that starts again, or a replica that takes over, has another one; empty where a server tells none.
+    `next_attribute` is where the attributes of the partition's users go on, `next_answer` where a language model's tags do.
+    `life` is Redis's when the partition was acquired: a server that starts again, or a replica that takes over, has another
+    one; empty where a server tells none.
     """
 
     epoch: int
@@ -91,6 +94,7 @@ class Checkpoint(NamedTuple):
     watermark_ms: int | None
     next_attribute: int = 0
     life: str = ""
+    next_answer: int = 0
 
 
 class Restarted(NamedTuple):
@@ -222,7 +226,8 @@ class PartitionStore:
         """The partition's checkpoint as it is, acquiring nothing; None when nobody ever had the partition."""
         with translating():
             fields: list[Any] = await self._client.hmget(
-                checkpoint_key(self._tenant, partition), ["epoch", "number", "next_offset", "watermark_ms", "next_attribute"]
+                checkpoint_key(self._tenant, partition),
+                ["epoch", "number", *_PLACES],
             )
         return None if fields[0] is None else _checkpoint(*fields)
 
@@ -240,6 +245,7 @@ class PartitionStore:
         next_offset: int,
         watermark_ms: int,
         next_attribute: int = 0,
+        next_answer: int = 0,
         life: str = "",
     ) -> bool | Restarted:
         """Records checkpoint `number`.
@@ -251,6 +257,7 @@ class PartitionStore:
             next_offset: where the next owner starts.
             watermark_ms: event time there.
             next_attribute: where the next owner starts in the users' attributes.
+            next_answer: and in a language model's tags.
             life: of the Redis that holds what this checkpoint rests on; empty for whichever it is.
 
         Returns:
@@ -258,7 +265,7 @@ class PartitionStore:
             life: nothing was recorded.
         """
         key = checkpoint_key(self._tenant, partition)
-        call = (1, key, epoch, number, life, next_offset, watermark_ms, next_attribute)
+        call = (1, key, epoch, number, life, next_offset, watermark_ms, next_attribute, next_answer)
         [answer] = await self._write.run(self._client, [call])
         return Restarted(answer.decode()) if isinstance(answer, bytes) else answer == 1
 
@@ -378,8 +385,10 @@ def _claimed(answer: bytes | int | None) -> ProfileState | Fenced | DecodeError 
 
 
 def _checkpoint(epoch: bytes, number: bytes | None, *places: bytes | None) -> Checkpoint:
-    next_offset, watermark_ms, next_attribute = (None if place is None else int(place) for place in places)
-    return Checkpoint(int(epoch), int(number or 0), next_offset, watermark_ms, next_attribute or 0)
+    next_offset, watermark_ms, next_attribute, next_answer = (None if place is None else int(place) for place in places)
+    return Checkpoint(
+        int(epoch), int(number or 0), next_offset, watermark_ms, next_attribute or 0, next_answer=next_answer or 0
+    )
 
 
 def _bounded(name: str, value: int, bound: int) -> int:

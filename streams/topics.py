@@ -12,6 +12,8 @@ ATTRIBUTES = "user-attributes"
 REQUESTS = "seren-requests"
 DEAD_LETTERS = "seren-deadletter"
 LABELS = "seren-labels"
+PROFILING = "seren-profiling"
+PROFILE_TAGS = "seren-profile-tags"
 SCORES = "seren-scores"
 
 # One number for every topic that is keyed by user, so that a user's events, attributes and requests share a partition number
@@ -72,6 +74,8 @@ TOPICS: dict[str, Topic] = {
         Topic(name=REQUESTS, key="user_id", retention_ms=2 * DAY_MS),
         Topic(name=DEAD_LETTERS, key="original", partitions=1, retention_ms=14 * DAY_MS),
         Topic(name=LABELS, key="user_id", retention_ms=90 * DAY_MS),
+        Topic(name=PROFILING, key="user_id", retention_ms=2 * DAY_MS),
+        Topic(name=PROFILE_TAGS, key="user_id", retention_ms=2 * DAY_MS),
         # Addresses are of content and hardly ever come again, so compaction alone would keep all of them for ever.
         Topic(name=SCORES, key="address", compacted=True, retention_ms=30 * DAY_MS),
     )

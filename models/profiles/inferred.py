@@ -10,6 +10,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from models.profiles.features import FAMILIES
+
 _Count = Annotated[int, Meta(ge=0, le=0xFFFF)]
 
 
@@ -45,6 +47,15 @@ class Inference(Struct, array_like=True):
     offset: int = -1
     short_term: dict[str, InferredTag] = msgspec.field(default_factory=dict)
     long_term: dict[str, InferredTag] = msgspec.field(default_factory=dict)
+
+
+def check(inference: Inference) -> None:
+    """Raises `ValueError` for what no profile of ours holds, whatever its types: bytes may come from anywhere."""
+    for level in (inference.short_term, inference.long_term):
+        for name, tag in level.items():
+            if name.partition(":")[0] not in FAMILIES or len(tag.evidence) != len(tag.names):
+                message = f"inferred tag {name[:40]!r} is of no family, or its evidence and names are not as many"
+                raise ValueError(message)
 
 
 _encoder = msgspec.msgpack.Encoder()

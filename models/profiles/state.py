@@ -20,7 +20,7 @@ from models.entities import EventType, TriggerReason
 from models.errors import DecodeError, UnknownVersion
 from models.profiles.belief import Belief
 from models.profiles.features import FAMILIES
-from models.profiles.inferred import Inference, inference_bytes
+from models.profiles.inferred import Inference, check, inference_bytes
 from models.profiles.policy import BELIEF_OVERHEAD_BYTES, DEED_OVERHEAD_BYTES, MAX_VISIT_DAYS
 
 VERSION = 2
@@ -178,6 +178,7 @@ def decode(data: bytes) -> Profile:
     try:
         if data[1:3] == _INFERRED_FIELDS:
             *fields, inference = _inferred_decoder.decode(data)
+            check(inference)
             profile = _restore(cast("_Fields", tuple(fields)), INFERRED_VERSION)
             profile.inference, profile.inferred_bytes = inference, inference_bytes(inference)
             return profile

@@ -27,10 +27,11 @@ from streams.agents.outages import Outages
 from streams.checkpoint import PartitionLost, StoreRestarted, admit, checkpoint, take_over
 from streams.distribution import Distribution
 from streams.forgetting import forget, leave_blank
+from streams.inferences import take_answers
 from streams.knowledge import Knowledge
 from streams.marks import Blank, Forgetting, Part, origins_of, parts_of
 from streams.partition import Partition, Rules
-from streams.poison import apply_attributes_or_bury, apply_or_bury, withhold, withhold_attributes
+from streams.poison import apply_attributes_or_bury, apply_or_bury, withhold, withhold_changes
 from streams.production import Produce
 from streams.records import Decoded, Record
 from streams.repeats import without_repeats
@@ -112,8 +113,7 @@ class ProfilesWorker:
                 except PartitionLost as error:
                     self._drop(number, error)
                     continue
-                starts[TP(topics.EVENTS, number)] = partition.next_offset
-                starts[TP(topics.ATTRIBUTES, number)] = partition.next_attribute
+                starts |= {TP(topic, number): place for topic, place in partition.places().items()}
             return {tp: start for tp, start in starts.items() if tp in assigned}
 
     async def _acquire(self, number: int) -> Partition:
@@ -130,7 +130,9 @@ class ProfilesWorker:
         self._since[number] = Journal()
         self._last_checkpoint_s[number] = self._last_chunk_s[number] = self._clock.monotonic()
         self._footings[number] = Footing(
-            acquired_s=acquired_s, durable_s=self._limits.durable_s, first=not found.next_offset and not found.next_attribute
+            acquired_s=acquired_s,
+            durable_s=self._limits.durable_s,
+            first=not (found.next_offset or found.next_attribute or found.next_answer),
         )
         self._arrivals[number] = Arrivals(
             self.event_to_profile_s, self.event_time_to_profile_s if self._rules.check_clock else None
@@ -148,7 +150,7 @@ class ProfilesWorker:
             rules=self._rules,
             counts=self.counts,
         )
-        partition.next_attribute = found.next_attribute
+        partition.next_attribute, partition.next_answer = found.next_attribute, found.next_answer
         return partition
 
     def _epoch_floor(self) -> int:
@@ -242,11 +244,13 @@ class ProfilesWorker:
         return partition
 
     async def _take_chunk(self, partition: Partition, chunk: Chunk) -> None:
-        if chunk.topic == topics.ATTRIBUTES:
+        if chunk.topic == topics.PROFILE_TAGS:
+            await self._take_answers(partition, chunk)
+        elif chunk.topic == topics.ATTRIBUTES:
             records = await self._without_repeats(partition, chunk.records)
             changes = partition.decode_attributes(record for record in records if not isinstance(record, Blank))
             await self._admit(partition, (change.user_id for _, change in changes))
-            applied = withhold_attributes(partition, changes, chunk.records)
+            applied = withhold_changes(partition, changes, chunk.records)
             partition.apply_attributes(applied)
             partition.passed_attributes(chunk.records[-1].offset)
             for _, change in applied:
@@ -263,12 +267,19 @@ class ProfilesWorker:
             self._last_chunk_s[partition.number] = self._clock.monotonic()
         self._applied[partition.number] += len(chunk.records)
 
+    async def _take_answers(self, partition: Partition, chunk: Chunk, *, singly: bool = False) -> None:
+        records = await self._without_repeats(partition, chunk.records)
+        await take_answers(partition, records, admit=partial(self._admit, partition), singly=singly)
+
     async def _take_singly(self, partition: Partition, chunk: Chunk) -> None:
+        if chunk.topic == topics.PROFILE_TAGS:
+            await self._take_answers(partition, chunk, singly=True)
+            return
         if chunk.topic == topics.ATTRIBUTES:
             for record in await self._without_repeats(partition, chunk.records):
                 changes = [] if isinstance(record, Blank) else partition.decode_attributes([record])
                 await self._admit(partition, (change.user_id for _, change in changes))
-                for change in withhold_attributes(partition, changes, [record]):
+                for change in withhold_changes(partition, changes, [record]):
                     apply_attributes_or_bury(partition, change, record)
                     if isinstance(change[1], AttributesForgotten) and change[1].is_user:
                         leave_blank(partition, change[1].user_id)
@@ -419,6 +430,8 @@ class ProfilesWorker:
         offsets = {TP(topics.EVENTS, number): next_offset}
         if partition.next_attribute:
             offsets[TP(topics.ATTRIBUTES, number)] = partition.next_attribute
+        if partition.next_answer:
+            offsets[TP(topics.PROFILE_TAGS, number)] = partition.next_answer
         await self._commit(offsets)  # step 6
         self.counts["checkpoints"] += 1
         max_users = max(1, self._limits.max_users // max(1, len(self.owned)))
@@ -467,10 +480,9 @@ class ProfilesWorker:
     # ------------------------------------------------------------------ what it tells of itself
 
     def positions(self) -> dict[TP, int]:
-        """The first offset of each owned partition, of events and of attributes, that is not applied."""
+        """The first offset of each owned partition, of every topic that this worker reads, that is not applied."""
         owned = list(self.owned.items())
-        events = {TP(topics.EVENTS, number): partition.next_offset for number, partition in owned}
-        return events | {TP(topics.ATTRIBUTES, number): partition.next_attribute for number, partition in owned}
+        return {TP(topic, number): place for number, each in owned for topic, place in each.places().items()}
 
     def checkpoint_age_s(self, number: int) -> float:
         """Since the partition's last checkpoint, or its takeover."""

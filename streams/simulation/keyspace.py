@@ -78,7 +78,7 @@ def acquire(keyspace: Keyspace, keys: Sequence[str], args: Sequence[bytes]) -> l
     stored: Mapping[str, bytes] = keyspace.get(keys[0]) or {}
     epoch = max(int(stored.get("epoch", b"0")) + 1, int(args[0]))
     keyspace.put(keys[0], {**stored, "epoch": b"%d" % epoch})
-    places = ("number", "next_offset", "watermark_ms", "next_attribute")
+    places = ("number", "next_offset", "watermark_ms", "next_attribute", "next_answer")
     return [b"%d" % epoch, *(stored.get(name) for name in places), keyspace.run_id.encode()]
 
 
@@ -91,7 +91,7 @@ def write_checkpoint(keyspace: Keyspace, keys: Sequence[str], args: Sequence[byt
         return 0
     if life and life != keyspace.run_id.encode():
         return keyspace.run_id.encode()
-    written = dict(zip(("next_offset", "watermark_ms", "next_attribute"), places, strict=True))
+    written = dict(zip(("next_offset", "watermark_ms", "next_attribute", "next_answer"), places, strict=True))
     keyspace.put(keys[0], {"epoch": ours, "number": ordinal, **written})
     return 1
 

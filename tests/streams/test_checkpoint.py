@@ -469,7 +469,7 @@ async def test_state_that_cannot_be_read_keeps_its_user_out_and_its_bytes_as_the
     assert owner.unreadable == {}
 
 
-@pytest.mark.parametrize("value", [NEWER, NEWER.replace(b"\x02", b"\x01") + b"\x92\x03\x00"])
+@pytest.mark.parametrize("value", [NEWER, NEWER.replace(b"\x02", b"\x01") + b"\x92\x04\x00"])
 async def test_state_of_a_newer_release_stops_its_owner(value: bytes, house: House) -> None:
     owner = await house.new_owner()
     await house.client.set(profile_key("t", "u"), value)

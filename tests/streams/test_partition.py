@@ -176,7 +176,7 @@ def test_snapshot_stays_the_same_until_it_is_settled() -> None:
     assert (snapshot.users, len(snapshot.dead_letters), snapshot.next_offset) == (["a"], 1, 2)
     assert full.snapshot() == snapshot
     full.settled(snapshot)
-    assert full.snapshot() == (2, START_MS, [], [], [], [])
+    assert full.snapshot() == (2, START_MS, [], [], [], [], [])
 
 
 # ---------------------------------------------------------------------- attributes

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.entities import Event, Item, Tag, fingerprint
-from models.errors import ConfigError
+from models.errors import ConfigError, DecodeError
 from models.profiles import PROFILE_BYTES, Profile, ProfilePolicy, decode, digest, encode, item_features, update
 from models.profiles import inference as inferring
 from models.profiles.exchange import Finding, ProfileTags, Shown, Trait
-from models.profiles.inferred import inference_bytes
+from models.profiles.inferred import Inference, InferredTag, inference_bytes
 from models.profiles.policy import InferencePolicy, ShortTermPolicy
 
 DAY_MS = 86_400_000
@@ -245,6 +245,17 @@ def test_profile_with_inferred_tags_is_bounded_and_lossless(seed: int) -> None:
         assert encode(decode(written)) == written
         assert decode(written).inferred_bytes == profile.inferred_bytes
         assert profile.pool_bytes + profile.inferred_bytes <= policy.short_term.pool_bytes
+
+
+@pytest.mark.parametrize(
+    ("name", "names"), [("mood:merry", (7,)), ("no family", (7,)), ("interest:tea", ()), ("interest:tea", (7, 8))]
+)
+def test_bytes_of_tags_that_no_profile_holds_are_refused(name: str, names: tuple[int, ...]) -> None:
+    profile = Profile()
+    tag = InferredTag(score=1, day=1, evidence=(3,), names=names)
+    profile.inference = Inference(long_term={name: tag})
+    with pytest.raises(DecodeError, match="are no profile"):
+        decode(encode(profile))
 
 
 def test_policy_refuses_tags_that_would_take_more_than_half_of_the_pool() -> None:
