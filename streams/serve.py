@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,12 +20,9 @@ from models.retrieval import Retriever
 from models.serengpt.engine import Engine
 from streams.agents.answering import Rung
 from streams.engines import LoadedEngine
+from streams.garbage import expect_a_stream
 from streams.live_engine import LiveEngine
 from streams.transport import ChunkApp
-
-# Cycles are rare here, and a chunk of records makes some 20,000 objects that are freed without the collector: at Python's
-# default of 700 it took a ninth of a profile worker's time.
-_GARBAGE = (100_000, 20, 20)
 
 
 def load_judge(
@@ -120,7 +116,5 @@ def load_rungs(
 
 def run(app: ChunkApp, *, log_level: str) -> None:
     """Runs the app in this process until a signal stops it."""
-    gc.collect()
-    gc.freeze()  # what is loaded now stays
-    gc.set_threshold(*_GARBAGE)
+    expect_a_stream()
     faust.Worker(app, loglevel=log_level, redirect_stdouts=False, quiet=True).execute_from_commandline()

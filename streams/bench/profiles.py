@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
+from dataclasses import replace
 from statistics import median
 
 from models.profiles import Profile, update
@@ -13,6 +14,7 @@ from streams.bench.figures import Figure, Meaning, quantile, repeated
 from streams.bench.workload import Workload
 from streams.knowledge import Knowledge
 from streams.offline import Engine, MemoryStates, States
+from streams.partition import Rules
 
 # About what one worker applies of one partition in the second between two checkpoints.
 CHECKPOINT_EVENTS = 5_000
@@ -63,21 +65,28 @@ def engine_in_memory(work: Workload, *, runs: int) -> list[Figure]:
     """Everything that a worker does with a record, without a broker and without Redis; and the bytes of the profiles."""
     sizes: list[int] = []
 
-    async def once() -> float:
+    async def once(rules: Rules) -> float:
         states = MemoryStates()
         started = time.process_time()
-        await through_engine(work, states)
+        await through_engine(replace(work, rules=rules), states)
         seconds = time.process_time() - started
         sizes[:] = [len(profile) for profile in (await states.profiles(work.user_ids)).values()]
         return seconds
 
     def measure() -> dict[str, float]:
-        return {"engine": len(work.routed) / asyncio.run(once())}
+        return {
+            "engine": len(work.routed) / asyncio.run(once(work.rules)),
+            "replay": len(work.routed) / asyncio.run(once(replace(work.rules, label_digests=False))),
+        }
 
     what = (
         f"decode, admit, apply, triggers, label digests, encode at a checkpoint every {CHECKPOINT_EVENTS:,} events; in memory"
     )
-    figures = repeated(measure, {"engine": Meaning("events/s per core", what)}, n=len(work.routed), runs=runs)
+    meanings = {
+        "engine": Meaning("events/s per core", what),
+        "replay": Meaning("events/s per core", "the same without label digests, which a replay has nobody to send to"),
+    }
+    figures = repeated(measure, meanings, n=len(work.routed), runs=runs)
     meant = f"encoded profiles after {len(work.routed):,} events, at most 4096"
     return figures + [
         Figure(name=f"profile {name}", unit="bytes", what=meant, n=len(sizes), runs=(float(value),))

@@ -8,6 +8,7 @@ from importlib import import_module
 import click
 
 from models.errors import SerenError
+from streams.garbage import expect_a_stream
 from streams.native import refuse_stale, root_of_this
 
 # command -> (module, name of the click command in it)
@@ -61,6 +62,7 @@ def main() -> None:
     """Runs the command line; an error that seren raises on purpose is one line on standard error, and exit code 2."""
     try:
         refuse_stale(root_of_this())
+        expect_a_stream()
         cli()
     except SerenError as error:
         click.echo(f"seren: {error}", err=True)
