@@ -17,7 +17,8 @@ from models.errors import ConfigError
 from models.registry import Gate, Metrics, Registry
 from streams.stages import Stage
 
-PROMPTS = 1500  # of the IPO half that get pairs: 8 titles of each are sampled and judged, in about four minutes of one core
+PROMPTS = 600  # of the IPO half that get pairs, from 8 titles each: more than the steps of alignment read
+CASES = ("--limit", "250", "--slates", "100")  # of the validation part, that each checkpoint is measured on
 MAX_BYTES = 10_000_000  # of a checkpoint in the repository, both precisions and the tokenizer
 METRICS = "metrics.json"
 
@@ -126,7 +127,7 @@ def _aligned(folder: Path, more: tuple[str, ...], name: str) -> Stage:
 
 def _measured(folder: Path, more: tuple[str, ...], name: str, checkpoint: Path) -> Stage:
     found = folder / "measured" / f"{name}.json"
-    command = _seren("evaluate", "gate", "--model", checkpoint, "--json", *more)
+    command = _seren("evaluate", "gate", "--model", checkpoint, "--json", *CASES, *more)
     return Stage(f"measure {name}", command, found, output=found)
 
 
