@@ -6,6 +6,8 @@ its slates name it; even one that hangs holds up nobody else. The old version is
 version that does not load, or whose files or signature are not what they should be,
 changes nothing but a line in the log and a count: what served goes on serving.
 
+An engine with a `swap` of its own, as one that fills its GPU, is not loaded twice: it changes its weights while no batch is open.
+
 Knows nothing about runtimes.
 """
 
@@ -17,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from models.errors import SerenError
 from models.registry import Registry
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+QUIET_S = (
+    60.0  # a swap inside an engine waits so long for open batches, and holds new ones up meanwhile; a batch takes seconds
+)
 POLL_S = 2.0  # between two looks at the registry: a promotion is no matter of seconds, and a look reads 30 bytes
 
 
@@ -61,6 +66,7 @@ class LiveEngine:
         self._load = load
         self._changed = threading.Condition()
         self._refused: int | None = None  # the version that was tried last and did not load
+        self._is_swapping = False  # inside an engine that cannot be loaded twice
         self.swaps = 0
         self.failed_swaps = 0
         self._serving = self._loaded(registry.current())
@@ -122,6 +128,9 @@ class LiveEngine:
         if current is None or current in (self._serving.number, self._refused):
             return
         try:
+            if hasattr(self._serving.engine, "swap"):
+                self._swap_inside(self._serving.engine, current)
+                return
             found = self._loaded(current)
         except SerenError:
             self._refused = current
@@ -156,6 +165,23 @@ class LiveEngine:
         logger.info("version %d is loaded: %s", number, engine.model_id)
         return _Serving(number, engine)
 
+    def _swap_inside(self, engine: Any, number: int) -> None:
+        """For an engine that has no room for two: it changes its weights between batches, and those that come meanwhile wait."""
+        self._registry.verify(number)
+        with self._changed:
+            self._is_swapping = True
+            try:
+                if not self._changed.wait_for(lambda: not self._serving.calls, timeout=QUIET_S):
+                    logger.warning("version %d waits: for %.0f s no moment was free of calls", number, QUIET_S)
+                    return  # the next look tries again
+                engine.swap(self._registry.checkpoint(number))
+                self._serving.number = number
+                self.swaps += 1
+                self._refused = None
+            finally:
+                self._is_swapping = False
+                self._changed.notify_all()
+
     def _now(self) -> _Serving:
         """The version of this thread's batch, else the one that serves."""
         pinned = _pinned.get()
@@ -165,6 +191,8 @@ class LiveEngine:
     def _using(self, serving: _Serving) -> Iterator[_Serving]:
         """Keeps a version open, and closes it behind the last call when it serves no longer."""
         with self._changed:
+            if _pinned.get() is None:  # what belongs to an open batch must end before a swap can begin
+                self._changed.wait_for(lambda: not self._is_swapping)
             serving = self._serving if serving.is_retired and not serving.calls else serving  # it went while we reached for it
             serving.calls += 1
         try:
@@ -172,6 +200,7 @@ class LiveEngine:
         finally:
             with self._changed:
                 serving.calls -= 1
+                self._changed.notify_all()
                 is_over = serving.is_retired and not serving.calls
             if is_over:
                 serving.engine.close()

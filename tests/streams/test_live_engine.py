@@ -16,6 +16,7 @@ from models.errors import CheckpointError
 from models.pretrained import serengpt_folder
 from models.registry import Gate, Measured, Metrics, Registry
 from models.serengpt import embedded
+from models.serengpt.checkpoint import read_checkpoint
 from models.serengpt.engine import ImagineRequest, ScoreRequest
 from streams.engines import LoadedEngine, checkpoint_folder, load_engine
 from streams.live_engine import LiveEngine
@@ -160,6 +161,32 @@ def test_batch_that_hangs_keeps_its_version_and_holds_up_no_other(
         thread.join(20)
         assert (beside, name(live), closed.names) == (["b"], "a", [])
     assert (name(live), closed.names) == ("b", ["a"])
+
+
+def test_engine_that_swaps_inside_is_never_loaded_twice_and_waits_for_open_batches(registry: Registry) -> None:
+    loaded: list[Path] = []
+
+    class Swapping(embedded.EmbeddedEngine):
+        """Holds one checkpoint at a time, as an engine that fills its GPU does."""
+
+        def swap(self, folder: Path) -> None:
+            self.__init__(read_checkpoint(folder))  # type: ignore[misc]
+
+    def load(folder: Path) -> LoadedEngine:
+        loaded.append(folder)
+        return Swapping(read_checkpoint(folder))
+
+    with closing(LiveEngine(registry, load, poll_s=0)) as live:
+        registry.promote(2, gate=Gate())
+        looking = threading.Thread(target=live.look)
+        with live.batch():
+            looking.start()
+            before = name(live), live.score([ASK])  # inside an open batch nothing waits for the swap
+            assert live.version == 1
+        looking.join(20)
+        assert (before[0], name(live), live.version, live.swaps) == ("a", "b", 2, 1)
+        assert live.score([ASK]) == before[1]
+    assert loaded == [registry.checkpoint(1)]
 
 
 @pytest.mark.parametrize("key", [None, b"a key of the owner's"])
