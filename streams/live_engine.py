@@ -6,7 +6,8 @@ its slates name it; even one that hangs holds up nobody else. The old version is
 version that does not load, or whose files or signature are not what they should be,
 changes nothing but a line in the log and a count: what served goes on serving.
 
-An engine with a `swap` of its own, as one that fills its GPU, is not loaded twice: it changes its weights while no batch is open.
+An engine with a `swap` of its own, as one that fills its GPU, is not loaded twice: it changes its weights while no batch is
+open.
 
 Knows nothing about runtimes.
 """
@@ -166,7 +167,7 @@ class LiveEngine:
         return _Serving(number, engine)
 
     def _swap_inside(self, engine: Any, number: int) -> None:
-        """For an engine that has no room for two: it changes its weights between batches, and those that come meanwhile wait."""
+        """For an engine that has no room for two: it changes between batches, and those that come meanwhile wait."""
         self._registry.verify(number)
         with self._changed:
             self._is_swapping = True
