@@ -59,7 +59,17 @@ def test_distinct_draws_come_in_the_order_of_drawing_without_replacement() -> No
         for other in CHANCES
         if one != other
     }
-    assert {pair: counts[pair] / DRAWS for pair in expected} == pytest.approx(expected, abs=0.03)
+    assert {pair: counts[pair] / DRAWS for pair in expected} == pytest.approx(expected, abs=0.025)
+    first = {title: sum(counts[pair] for pair in counts if pair[0] == title) / DRAWS for title in CHANCES}
+    assert first == pytest.approx(CHANCES, abs=0.025)
+
+
+def test_ways_on_are_drawn_at_the_temperature_of_free_samples() -> None:
+    trie = TitleTrie({(2,): 0, (3,): 0}, end=END)
+    walks = [independent(trie, np.full((1, TITLE_TOKENS), draw)) for draw in (0.886, 0.896)]
+    # Logits 2 and 0: the first has 1 / (1 + exp(-2 / 0.95)) = 0.8914; at temperature 1 it would have 0.8808.
+    found = run(walks, lambda wanted: [[np.array([2.0, 0.0]) for _ in beginnings] for beginnings in wanted])
+    assert found == [[(2,)], [(3,)]]
 
 
 @given(st.integers(1, 9), st.integers(0, 10_000))
