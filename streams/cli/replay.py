@@ -9,8 +9,8 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from streams.cli.options import config_option, json_option, print_json, settings_of
+from streams.cli.progress import Advance, progress
+from streams.cli.replay_slates import open_scores, serve_requests, served_again
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -30,7 +32,6 @@ _VERIFY_BATCH, _VERIFY_CHECKPOINT_EVENTS, _VERIFY_MAX_USERS = 97, 7_001, 500
 _WITHOUT_BOUND = 2**60
 _LOOK_S = 0.1
 
-Advance = Callable[[int], None]
 _T = TypeVar("_T")
 
 
@@ -52,9 +53,10 @@ class Cut:
 @click.option("--batch", type=click.IntRange(min=1), default=1_000, show_default=True, help="--engine: records at a time.")
 @click.option("--redis", "redis_url", metavar="URL", help="--engine: keep states here, fenced, not in memory.")
 @click.option("--tenant", help="Tenant in Redis; overrides the configuration.")
-@click.option("--verify", is_flag=True, help="--engine: replay again, cut differently, and compare all profiles.")
+@click.option("--verify", is_flag=True, help="--engine: replay again, cut differently, and compare profiles and slates.")
 @click.option("--slates", is_flag=True, help="--engine: also answer the newest request of every user.")
 @click.option("--slate-limit", type=click.IntRange(min=1), help="--slates: the first users only, by id.")
+@click.option("--scores", metavar="FILE|topic", help="--slates: a score log; the model is asked what it lacks, FILE gets it.")
 @click.option("--speed", type=click.FloatRange(min=0.0), default=0.0, help="--to-kafka: seconds of the log per second.")
 @click.option("--wait", is_flag=True, help="--to-kafka: until workers have applied everything; digests their profiles.")
 @config_option
@@ -71,31 +73,45 @@ def replay(
     verify: bool,
     slates: bool,
     slate_limit: int | None,
+    scores: str | None,
     speed: float,
     wait: bool,
     config: Path | None,
     as_json: bool,
 ) -> None:
     """Replay LOG: a log folder, the name of a shipped log, or a bare events file (.jsonl or .jsonl.zst)."""
-    _check_target(target, engine_only=verify or slates or slate_limit is not None, kafka_only=wait or speed > 0)
+    _check_target(
+        target, engine_only=verify or slates or slate_limit is not None or scores is not None, kafka_only=wait or speed > 0
+    )
+    if scores is not None and not slates:
+        message = "--scores is for --slates: without them, no model is asked"
+        raise click.UsageError(message)
     settings = settings_of(config)
     source, total = _open(log, items)
     tenant = tenant or settings.redis.tenant
     if target == "kafka":
         url = redis_url or settings.redis.url
-        with _progress(log, total) as advance:
+        with progress(log, total) as advance:
             outcome = asyncio.run(_into_kafka(source, settings, url, tenant, speed=speed, wait=wait, advance=advance))
     else:
         cut = Cut(batch=batch, checkpoint_events=settings.profiles.checkpoint_events, max_users=settings.profiles.max_users)
-        with _progress(log, total) as advance:
+        with progress(log, total) as advance:
             outcome, requests = asyncio.run(
                 _through_engine(source, settings, redis_url, tenant, partitions=partitions, cut=cut, advance=advance)
             )
+        again = requests
         if verify:
-            with _progress(f"{log}, cut differently", total) as advance:
-                outcome |= _verified(outcome, source, settings, partitions=partitions, batch=batch, advance=advance)
+            with progress(f"{log}, cut differently", total) as advance:
+                found, again = _verified(outcome, source, settings, partitions=partitions, batch=batch, advance=advance)
+                outcome |= found
         if slates:
-            outcome["slates"] = _serve(source, settings, requests, slate_limit)
+            known = open_scores(scores, settings)
+            outcome["slates"] = serve_requests(source, settings, requests, limit=slate_limit, scores=known)
+        if slates and verify:
+            outcome["slates_again"] = served_again(
+                outcome["slates"], source, settings, again, limit=slate_limit, where=scores, scores=known
+            )
+            outcome["verified"] = outcome["verified"] and outcome["slates_again"]["same"]
     print_json(outcome) if as_json else _show(outcome)
     if outcome.get("verified") is False:
         click.echo("seren: the two replays differ", err=True)
@@ -104,7 +120,7 @@ def replay(
 
 def _check_target(target: str, *, engine_only: bool, kafka_only: bool) -> None:
     if target == "kafka" and engine_only:
-        message = "--verify and --slates are for --engine; with --to-kafka, the workers do the work"
+        message = "--verify, --slates and --scores are for --engine; with --to-kafka, the workers do the work"
         raise click.UsageError(message)
     if target == "engine" and kafka_only:
         message = "--wait and --speed are for --to-kafka; the engine goes as fast as it can"
@@ -178,42 +194,19 @@ def _found(counts: Counter[str], profiles: Mapping[str, bytes], refused: Refusal
 
 def _verified(
     first: Mapping[str, Any], source: Log, settings: Settings, *, partitions: int, batch: int, advance: Advance
-) -> dict[str, Any]:
-    """A second replay, always in memory, and whether it ends in the same profiles."""
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """A second replay, always in memory, and whether it ends in the same profiles; and its requests."""
     cut = Cut(
         batch=_VERIFY_BATCH if batch != _VERIFY_BATCH else _VERIFY_BATCH + 1,
         checkpoint_events=_VERIFY_CHECKPOINT_EVENTS,
         max_users=_VERIFY_MAX_USERS,
     )
-    again, _ = asyncio.run(_through_engine(source, settings, None, "", partitions=partitions, cut=cut, advance=advance))
-    return {
+    again, requests = asyncio.run(_through_engine(source, settings, None, "", partitions=partitions, cut=cut, advance=advance))
+    found = {
         "verified": first["profiles_sha256"] == again["profiles_sha256"],
         "again": {name: again[name] for name in ("checkpoints", "evicted", "seconds", "profiles_sha256")} | asdict(cut),
     }
-
-
-def _serve(source: Log, settings: Settings, requests: Mapping[str, bytes], limit: int | None) -> dict[str, Any]:
-    from models.catalogue import Catalogue
-    from models.pretrained import tower_folder
-    from models.retrieval import Retriever
-    from streams.engines import load_engine
-    from streams.offline import Refusals, read_items
-    from streams.offline.slates import serve_all
-    from streams.serve import load_judge
-
-    catalogue, model = Catalogue(read_items(source, Refusals())), settings.serengpt
-    judge = load_judge(
-        catalogue,
-        engine=load_engine(model.engine, model.model, threads=model.threads, key_file=model.key_file),
-        retriever=Retriever.build(catalogue, tower_folder()),
-        policy=settings.serve,
-        profile=settings.rules.profile,
-    )
-    users = sorted(requests)[:limit]
-    started_s = time.monotonic()
-    with _progress("slates", len(users)) as advance:
-        served = serve_all([requests[user] for user in users], judge, batch=settings.judging.batch, advance=advance)
-    return asdict(served) | {"seconds": round(time.monotonic() - started_s, 3)}
+    return found, requests
 
 
 # ---------------------------------------------------------------------- into Kafka
@@ -314,19 +307,6 @@ def _counted(routed: Iterator[_T], advance: Advance) -> Iterator[_T]:
         if not number % 1_000:
             advance(number)
         yield one
-
-
-@contextmanager
-def _progress(what: str, total: int | None) -> Iterator[Advance]:
-    """A bar on standard error while somebody watches it."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task(escape(what), total=total)
-        yield lambda count: bar.update(task, completed=count)
 
 
 def _show(outcome: Mapping[str, Any]) -> None:

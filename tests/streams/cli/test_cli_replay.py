@@ -149,9 +149,54 @@ def test_replay_answers_the_newest_requests_the_same_twice(log_folder: Path) -> 
     assert first["slates_sha256"] == second["slates_sha256"]
 
 
+def test_replay_from_a_score_log_asks_no_model_and_gives_the_same_bytes(log_folder: Path, tmp_path: Path) -> None:
+    words = ("--slates", "--slate-limit", "2", "--scores", str(tmp_path / "scores.jsonl"))
+    first = printed(log_folder, *words)["slates"]
+    assert (first["model_calls"], first["imagine_misses"], first["scores_read"]) == (2, 2, 0)
+    assert first["scores_written"] == 4
+    second = printed(log_folder, *words)["slates"]
+    assert (second["model_calls"], second["imagine_hits"], second["score_misses"]) == (0, 2, 0)
+    assert (second["scores_read"], second["scores_refused"], second["scores_written"]) == (4, 0, 0)
+    assert second["slates_sha256"] == first["slates_sha256"]
+
+
+def test_verified_replay_shows_that_its_second_pass_asks_no_model(log_folder: Path, tmp_path: Path) -> None:
+    for words in ((), ("--scores", str(tmp_path / "scores.jsonl"))):
+        found = printed(log_folder, "--verify", "--slates", "--slate-limit", "2", *words)
+        assert found["verified"] is True
+        assert (found["slates"]["model_calls"], found["slates_again"]["model_calls"]) == (2, 0)
+        assert found["slates_again"]["imagine_hits"] == 2
+        assert found["slates_again"]["slates_sha256"] == found["slates"]["slates_sha256"]
+
+
+def test_verified_replay_with_too_little_memory_for_its_score_log_fails_and_says_so(
+    log_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEREN_SCORES_CACHE_BYTES", "0")
+    ended = run(log_folder, "--verify", "--slates", "--slate-limit", "2", "--json")
+    assert ended.exit_code == 1
+    assert "the two replays differ" in ended.stderr
+    found = json.loads(ended.stdout)
+    assert (found["verified"], found["slates_again"]["same"], found["slates_again"]["model_calls"]) == (False, False, 2)
+    assert found["slates_again"]["slates_sha256"] == found["slates"]["slates_sha256"]
+
+
+def test_score_log_s_damaged_lines_are_asked_anew(log_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "scores.jsonl"
+    words = ("--slates", "--slate-limit", "2", "--scores", str(path))
+    first = printed(log_folder, *words)["slates"]
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0].replace(b'"seed":', b'"seed":1') + b"".join(lines[1:]))
+    second = printed(log_folder, *words)["slates"]
+    assert (second["scores_refused"], second["imagine_misses"], second["scores_written"]) == (1, 1, 1)
+    assert second["slates_sha256"] == first["slates_sha256"]
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [
+        (("--to-kafka", "--scores", "topic"), "--scores"),
+        (("--scores", "topic"), "--slates"),
         (("--to-kafka", "--verify"), "--verify"),
         (("--to-kafka", "--slates"), "--slates"),
         (("--wait",), "--wait"),
