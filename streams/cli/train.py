@@ -16,6 +16,7 @@ from streams.cli.options import json_option, print_json
 from streams.cli.train_align import align_command
 from streams.cli.train_data import data
 from streams.cli.train_denoise import denoise
+from streams.cli.train_distil import distil
 from streams.cli.train_pairs import pairs
 from streams.cli.train_sasrec import sasrec
 from streams.cli.train_small import small
@@ -45,6 +46,7 @@ def train_group() -> None:
 
 train_group.add_command(tower)
 train_group.add_command(sasrec)
+train_group.add_command(distil)
 train_group.add_command(data)
 train_group.add_command(verdicts)
 train_group.add_command(denoise)

@@ -8,7 +8,10 @@ from backports import zstd
 
 from models.entities import Behaviour, Digest, Event, Item, PackedRequest, SerendipityLabel, Tag, UserAttributes
 from models.profiles import ItemFeatures, Profile, ProfilePolicy, encode, update
+from models.serengpt.address import Asked, cue_of
+from models.serengpt.engine import Scored
 from streams import codec
+from streams.scores.record import Record, encode_record, imagined, scored_titles
 from streams.slates.packed import encode_slate
 from streams.slates.record import ReadItem, ReadSlate
 from streams.state import ProfileState, encode_profile_state
@@ -96,6 +99,15 @@ SLATES = [
 ]
 
 
+_ASKED = Asked("small@0123456789ab", 1)
+_SCORES: list[Record] = [
+    imagined(_ASKED, "prompt 144", cue_of(_DIGEST), n=2, seed=7, titles=("a mug", "a m\u00fcg")),
+    *scored_titles(
+        _ASKED, "prompt 144", cue_of(Digest()), ("mug", "tea tin"), (Scored(-1.25, -3.5, 2), Scored(-1e-9, -70.0, 3))
+    ),
+]
+
+
 def _profile() -> Profile:
     profile = Profile()
     item = ItemFeatures(name=1, category=2, brand=3, seller=4, tags=("category:mugs", "interest:tea"))
@@ -141,6 +153,8 @@ def samples() -> dict[str, list[bytes]]:
         "slate-changed": [b"\0\5\1", b"\0\0\1\0\7\x80\0\x50\xff"],
         "profile": [encode(profile) for profile in profiles],
         "profile-stored": [encode_profile_state(state) for state in states],
+        "score-record": [encode_record(record) for record in _SCORES],
+        "score-addressed": [encode_record(record) for record in _SCORES],
         "key": [b"17850", "müller".encode()],
         "traceparent": [_TRACEPARENT],
         "config-file": [_TOML],

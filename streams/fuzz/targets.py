@@ -36,6 +36,8 @@ from streams.importers.online_retail import import_online_retail
 from streams.importers.tables import DroppedRows, read_table
 from streams.lines import Line
 from streams.logs import LINE_BYTES, RecordedLog, read_lines
+from streams.scores.log import ScoreLog
+from streams.scores.record import Imagined, ScoredTitles, address_of, decode_record, encode_record
 from streams.slates.packed import decode_slate, encode_slate
 from streams.state import decode_profile_state, encode_profile_state
 from streams.tracing import context_of, headers_of
@@ -121,6 +123,33 @@ def _stored_profile(data: bytes) -> str:
     state = decode_profile_state(data)
     _hold(decode_profile_state(encode_profile_state(state)) == state, "a state changes when it is written")
     return _profile(state.profile)
+
+
+def _score_record(data: bytes) -> str:
+    """A record of the score log: what is believed is under its own address, in a memory that keeps its bound."""
+    record = decode_record(data)
+    written = encode_record(record)
+    _hold(decode_record(written, key=record.address.encode()) == record, "a record changes when it is written")
+    log = ScoreLog(cache_bytes=len(data) + 1_000)
+    _hold(log.read(data) and log.entry_bytes <= len(data) + 1_000, "a believed record is not kept, or over the bound")
+    if isinstance(record, Imagined):
+        _hold(log.imagined(record.address) == record.titles, "titles are not found again")
+    else:
+        _hold(log.scored(record.place) == dict(record.scored()), "scores are not found again")
+    return ACCEPTED
+
+
+def _addressed_record(data: bytes) -> str:
+    """A record's content without its address, which is put right: what lies behind the check of it is reached."""
+    try:
+        found = msgspec.json.decode(data)
+        verb = found.pop("verb")
+        kind = {"imagine": Imagined, "score": ScoredTitles}[verb]
+        record = msgspec.convert(found | {"address": "0" * 32}, kind, strict=True)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, AttributeError, KeyError, TypeError) as error:
+        message = f"no record: {type(error).__name__}"
+        raise DecodeError(message) from error
+    return _score_record(msgspec.json.encode(msgspec.structs.replace(record, address=address_of(record))))
 
 
 def _key(data: bytes) -> str:
@@ -256,6 +285,8 @@ TARGETS: dict[str, Target] = {
     "slate-changed": _changed_slate,
     "profile": _profile,
     "profile-stored": _stored_profile,
+    "score-record": _score_record,
+    "score-addressed": _addressed_record,
     "key": _key,
     "traceparent": _traceparent,
     "config-file": _config_file,

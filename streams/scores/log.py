@@ -57,12 +57,12 @@ class ScoreLog:
         value = self._at(address).get(address)
         return None if value is None else _imagined.decode(value).titles
 
-    def scored(self, place: str, titles: Collection[str]) -> dict[str, Scored]:
-        """Those of the titles whose scores after the prompt of `place` are known."""
-        wanted = set(titles)
+    def scored(self, place: str, titles: Collection[str] | None = None) -> dict[str, Scored]:
+        """The titles, of these or of all, whose scores after the prompt of `place` are known."""
+        wanted = None if titles is None else set(titles)
         found: dict[str, Scored] = {}
         for value in self._at(place).values():
-            found.update((title, one) for title, one in _scored.decode(value).scored() if title in wanted)
+            found.update((title, one) for title, one in _scored.decode(value).scored() if wanted is None or title in wanted)
         return found
 
     def add(self, record: Record) -> None:

@@ -166,7 +166,7 @@ def decode_record(value: bytes, *, key: bytes | None = None) -> Record:
         raise UnknownVersion(message)
     if isinstance(record, ScoredTitles):
         _check_scores(record)
-    address = _address_of(record)
+    address = address_of(record)
     if record.address != address or (key is not None and key != address.encode()):
         message = f"score record: address {record.address} with key {(key or b'')[:64]!r}; its content has {address}"
         raise DecodeError(message)
@@ -196,7 +196,8 @@ def _check_scores(record: ScoredTitles) -> None:
         raise DecodeError(message)
 
 
-def _address_of(record: Record) -> str:
+def address_of(record: Record) -> str:
+    """The address that a record's content has, whatever it says."""
     asked = Asked(record.model_id, record.prompt_version)
     if isinstance(record, Imagined):
         return imagine_address(asked, record.decoding, record.cue, n=record.n, seed=record.seed)
