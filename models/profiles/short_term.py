@@ -139,8 +139,8 @@ def prune(profile: Profile, policy: ShortTermPolicy) -> None:
     pool, enough = profile.pool, (policy.pool_bytes - profile.inferred_bytes) * _KEEP_RATIO
     weak, lasting = [], []
     for tag, belief in pool.items():
-        entry = (belief.weight, tag)  # a number first: Python sorts such tuples in half the time
-        if belief.cycles & (belief.cycles - 1):
+        cycles, entry = belief.cycles, (belief.weight, tag)  # a number first: Python sorts such tuples in half the time
+        if cycles & (cycles - 1):
             lasting.append(entry)
         else:
             weak.append(entry)
