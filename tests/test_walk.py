@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,3 +74,37 @@ def test_walk_with_redis_killed_in_the_middle_ends_in_the_same_slates(play: Any,
     assert killed
     assert disturbed.redis_restarts == 1
     assert disturbed.packed == one_worker.packed
+
+
+def test_walk_with_the_model_s_process_killed_in_the_middle_ends_in_the_same_slates(
+    play: Any, small_log: Any, one_worker: Any
+) -> None:
+    killed: list[int] = []
+
+    def kill_once(_: Servers, moment: Moment) -> None:
+        if moment.slates >= 3 and not killed:
+            killed.extend(_processes_below(os.getpid(), "streams.hosting.child"))
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+
+    disturbed = play(small_log, days=DAYS, disturb=kill_once)
+    assert len(killed) == 1
+    assert disturbed.walked.counts['seren_engine_restarts_total{why="lost"}'] == 1
+    assert disturbed.packed == one_worker.packed
+
+
+def _processes_below(ancestor: int, command: str) -> list[int]:
+    """The descendants of a process that run a command."""
+    parents, found = {}, []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(folder.name)] = int((folder / "stat").read_text().rsplit(")")[-1].split()[1])
+            if command in (folder / "cmdline").read_text():
+                found.append(int(folder.name))
+        except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+            continue
+
+    def is_below(pid: int) -> bool:
+        return pid == ancestor or (pid in parents and is_below(parents[pid]))
+
+    return [pid for pid in found if is_below(pid)]

@@ -198,7 +198,7 @@ class EmbeddedEngine:
                 intra_threads=1,
                 files=dict(self._files),
             )
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:  # torn, or of an architecture that it does not know
             message = f"checkpoint {self.model_id}: the runtime cannot load it: {error}"
             raise CheckpointError(message) from error
 

@@ -165,6 +165,7 @@ class TorchEngine:
         self.batching = batching or Batching(requests=1 if network.device.type == "cpu" else Batching.requests)
         self._priors = PriorCache(self._prior, capacity=PRIORS_KEPT)
         self._tries = Tries(partial(TitleTrie.build, tokenizer=tokenizer))
+        self.moved = 0  # steps of the network, for whoever looks whether this moves
         self._working = Lock()  # the bounds on memory are those of one call
 
     def imagine(self, requests: Sequence[ImagineRequest]) -> list[tuple[str, ...] | SerenError]:
@@ -310,6 +311,7 @@ class TorchEngine:
 
     def _forced(self, prefix: Prefix, rows: list[list[Title]]) -> list[list[float]]:
         """Log-probabilities of the titles of each prompt; rows are as long as the longest, and so is what comes back."""
+        self.moved += 1
         size = (len(rows), max(map(len, rows)), max(len(ids) for titles in rows for ids in titles) + 1)
         ids = torch.zeros(size, dtype=torch.int64)
         is_real = torch.zeros(size, dtype=torch.bool)
@@ -363,6 +365,7 @@ class TorchEngine:
 
     def _drawn(self, hidden: Tensor, seen: Tensor, draws: Tensor) -> Tensor:
         """One token for each row: where its draw falls among the probabilities; -1 where they are not finite."""
+        self.moved += 1
         tokens = torch.empty(len(draws), dtype=torch.int64, device=draws.device)
         for piece in self.network.in_pieces(len(draws)):
             logits = self.network.logits(hidden[piece])

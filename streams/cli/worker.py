@@ -55,7 +55,6 @@ def judging(config: Path | None, log_level: str) -> None:
     from streams.serve import distilled_folder_of, load_judge, load_rungs, run
 
     settings = settings_of(config)
-    catalogue = Catalogue(asyncio.run(load_items(settings)))
     calls, model = ModelCalls(), settings.serengpt
     folder = checkpoint_folder(model.model, key_file=model.key_file)
     tokens = TokenCounts(TitleTokenizer.load(folder / "tokenizer.json"))
@@ -63,6 +62,7 @@ def judging(config: Path | None, log_level: str) -> None:
     hosted = partial(load_hosted_engine, policy=settings.host, on_restart=calls.restarted)
     load = hosted if model.hosted else load_engine
     engine = load(model.engine, model.model, threads=model.threads, key_file=model.key_file)
+    catalogue = Catalogue(asyncio.run(load_items(settings)))
     retriever, policy, profile = Retriever.build(catalogue, tower_folder()), settings.serve, settings.rules.profile
     judge = partial(load_judge, catalogue, engine=engine, retriever=retriever, policy=policy, profile=profile)
     rungs = load_rungs(

@@ -17,6 +17,7 @@ from models.pipeline import Answer
 from models.profiles import Profile, encode
 from streams import codec, topics
 from streams.agents.answering import LowerTiers
+from streams.agents.clock import Clock
 from streams.agents.judging import JudgingWorker
 from streams.agents.limits import JudgingLimits
 from streams.production import Outgoing
@@ -87,6 +88,7 @@ class House:
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self.judge = Judge()
+        self.clock: Clock = StoppedClock()
         self.slates = FlakySlates(client, tenant="t", hard_ttl_ms=60_000)
         self.letters: list[tuple[bytes | None, dict[str, bytes]]] = []
         self.commits: list[dict[int, int]] = []
@@ -110,7 +112,7 @@ class House:
             produce=self.produce,
             commit=self.commit,
             limits=JudgingLimits(**({"settle_s": 0.0} | limits)),
-            clock=StoppedClock(),
+            clock=self.clock,
         )
         await made.take_over({TP(topics.REQUESTS, number) for number in numbers})
         return made
@@ -131,8 +133,8 @@ async def serving(worker: JudgingWorker) -> AsyncIterator[asyncio.Task[None]]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def until(reached: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+async def until(reached: Callable[[], bool], *, within_s: float = 10.0) -> None:
+    async with asyncio.timeout(within_s):
         while not reached():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.005)
 
