@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from streams.cli.options import json_option, print_json
+from streams.cli.options import engine_option, json_option, print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,6 +36,7 @@ _JUDGED_BY = ("HR@1", "HR@10", "NDCG@10")
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of cases, ties and intervals.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of the engine.")
+@engine_option
 @click.option("--cache", type=_OUT, help="Folder that keeps what checkpoints said, for the next table.")
 @click.option("--out", type=_OUT, help="Folder to write ablation.md and ablation.json to.")
 @json_option
@@ -51,6 +52,7 @@ def ablation(
     slates: int,
     seed: int,
     threads: int,
+    engine: str,
     cache: Path | None,
     out: Path | None,
     as_json: bool,
@@ -60,7 +62,7 @@ def ablation(
     from rich.console import Console
 
     from models.pretrained import tower_folder
-    from models.serengpt.embedded import load_engine
+    from streams.engines import load_engine
     from streams.evaluation.ablation import markdown, variants
     from streams.evaluation.questions import read_questions
     from streams.logs import RecordedLog, shipped_log
@@ -70,7 +72,7 @@ def ablation(
     recorded = RecordedLog(log_folder) if log_folder else shipped_log("online-retail")
     with console.status("Replaying the log through the profiles"):
         questions = read_questions(recorded, part=part, seed=seed, limit=limit)
-    engines = [(name, load_engine(path, threads=threads)) for name, path in named]
+    engines = [(name, load_engine(engine, str(path), threads=threads)) for name, path in named]
     ranked = _ranked(engines, questions, tower=tower or tower_folder(), sasrec=sasrec, cache=cache, seed=seed, console=console)
     found = _measured(ranked, questions, reference=named[0][0], part=part, seed=seed)
     shown = _slates(engines, questions, tower or tower_folder(), slates, seed=seed, console=console) if slates else {}

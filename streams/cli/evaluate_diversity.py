@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from streams.cli.options import json_option, print_json
+from streams.cli.options import engine_option, json_option, print_json
 
 if TYPE_CHECKING:
     from models.metrics import Interval
+    from streams.engines import LoadedEngine
     from streams.evaluation.questions import Questions
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -33,6 +34,7 @@ _threads = click.option("--threads", type=click.IntRange(min=1), default=1, show
 @click.option("--limit", type=click.IntRange(min=1), default=300, show_default=True, help="Cases drawn evenly from all.")
 @_seed
 @_threads
+@engine_option
 @click.option("--without-serengpt", is_flag=True, help="Only the rankers that need no language model.")
 @json_option
 def diversity(
@@ -44,6 +46,7 @@ def diversity(
     limit: int,
     seed: int,
     threads: int,
+    engine: str,
     without_serengpt: bool,
     as_json: bool,
 ) -> None:
@@ -52,6 +55,8 @@ def diversity(
     Titles are SerenGPT's alone; slates are also filled by the baselines, with the best of the whole catalogue.
     """
     from models.pretrained import serengpt_folder, tower_folder
+    from streams.engines import load_engine
+    from streams.evaluation.checkpoints import named_folder
     from streams.evaluation.questions import read_questions
     from streams.evaluation.table import intervals
     from streams.logs import RecordedLog, shipped_log
@@ -61,7 +66,8 @@ def diversity(
     rows: list[tuple[str, dict[str, Interval]]] = []
     if not without_serengpt:
         named = models or (f"SerenGPT={serengpt_folder()}",)
-        rows += _checkpoints(questions, named, tower or tower_folder(), seed=seed, threads=threads)
+        loaded = [(name, load_engine(engine, str(path), threads=threads)) for name, path in map(named_folder, named)]
+        rows += _checkpoints(questions, loaded, tower or tower_folder(), seed=seed)
     rows += _baselines(questions, tower or tower_folder(), seed=seed)
     found = {
         "log": questions.name,
@@ -86,6 +92,7 @@ def diversity(
 @click.option("--slates", type=click.IntRange(min=1), default=150, show_default=True, help="Of them, how many get a slate.")
 @_seed
 @_threads
+@engine_option
 @json_option
 def gate(
     *,
@@ -97,6 +104,7 @@ def gate(
     slates: int,
     seed: int,
     threads: int,
+    engine: str,
     as_json: bool,
 ) -> None:
     """Ranking, novelty and diversity of one checkpoint: what `seren models add --metrics` reads and promotion decides on.
@@ -107,7 +115,7 @@ def gate(
     from rich.console import Console
 
     from models.pretrained import tower_folder
-    from models.serengpt.embedded import load_engine
+    from streams.engines import load_engine
     from streams.evaluation.gate import measure_checkpoint
     from streams.evaluation.questions import read_questions
     from streams.logs import RecordedLog, shipped_log
@@ -115,9 +123,9 @@ def gate(
     console = Console(stderr=True)
     recorded = RecordedLog(folder) if folder else shipped_log("online-retail")
     questions = read_questions(recorded, part=part, seed=seed, limit=limit)
-    engine = load_engine(model, threads=threads)
+    loaded = load_engine(engine, str(model), threads=threads)
     metrics = measure_checkpoint(
-        engine, questions, tower=tower or tower_folder(), part=part, slates=slates, seed=seed, console=console
+        loaded, questions, tower=tower or tower_folder(), part=part, slates=slates, seed=seed, console=console
     )
     found: dict[str, Any] = to_builtins(metrics)
     if as_json:
@@ -129,18 +137,15 @@ def gate(
 
 
 def _checkpoints(
-    questions: Questions, models: tuple[str, ...], tower: Path, *, seed: int, threads: int
+    questions: Questions, loaded: list[tuple[str, LoadedEngine]], tower: Path, *, seed: int
 ) -> Iterator[tuple[str, dict[str, Interval]]]:
     from rich.console import Console
 
     from models.retrieval import Retriever
-    from models.serengpt.embedded import load_engine
-    from streams.evaluation.checkpoints import named_folder
     from streams.evaluation.diversity import of_checkpoint
 
     retriever = Retriever.build(questions.log.catalogue, tower)
-    for name, path in map(named_folder, models):
-        engine = load_engine(path, threads=threads)
+    for name, engine in loaded:
         console = Console(stderr=True)
         yield (
             name,

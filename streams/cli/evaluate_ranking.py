@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from streams.cli.options import json_option, print_json
+from streams.cli.options import engine_option, json_option, print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from models.serengpt.engine import Engine
     from streams.evaluation.questions import Questions
     from streams.evaluation.rankers import Ranked
 
@@ -38,6 +39,7 @@ _NAME = "SerenGPT"
 @click.option("--limit", type=click.IntRange(min=1), help="Cases drawn evenly from all; all if left out.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of cases, ties and intervals.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of the engine.")
+@engine_option
 @click.option("--cache", type=_OUT, help="Folder that keeps what checkpoints said, for the next table.")
 @click.option("--without-serengpt", is_flag=True, help="Only the rankers that need no language model.")
 @json_option
@@ -51,6 +53,7 @@ def ranking(
     limit: int | None,
     seed: int,
     threads: int,
+    engine: str,
     cache: Path | None,
     without_serengpt: bool,
     as_json: bool,
@@ -63,6 +66,7 @@ def ranking(
     from rich.console import Console
 
     from models.pretrained import serengpt_folder, tower_folder
+    from streams.engines import load_engine
     from streams.evaluation.checkpoints import named_folder
     from streams.evaluation.questions import read_questions
     from streams.evaluation.table import measure, outcome
@@ -77,7 +81,8 @@ def ranking(
     others = list(_baselines(questions, chosen_tower, sasrec, seed=seed, console=console))
     ranked: list[Ranked] = []
     if not without_serengpt:
-        ranked += _checkpoints(questions, named, others, seed=seed, threads=threads, cache=cache, console=console)
+        loaded = ((name, load_engine(engine, str(path), threads=threads)) for name, path in named)
+        ranked += _checkpoints(questions, loaded, others, seed=seed, cache=cache, console=console)
     ranked += others
     found = outcome(
         measure(ranked, questions.reported, seed=seed), questions.reported, log=questions.name, part=part, seed=seed
@@ -90,16 +95,14 @@ def ranking(
 
 def _checkpoints(
     questions: Questions,
-    named: list[tuple[str, Path]],
+    loaded: Iterable[tuple[str, Engine]],
     others: list[Ranked],
     *,
     seed: int,
-    threads: int,
     cache: Path | None,
     console: Console,
 ) -> Iterator[Ranked]:
     """Each checkpoint alone, and joined with the tower and the season where those are."""
-    from models.serengpt.embedded import load_engine
     from streams.evaluation.blends import with_relevance, with_season
     from streams.evaluation.checkpoints import ask_checkpoint, rank_checkpoint
     from streams.evaluation.kept import KeptScores
@@ -107,8 +110,7 @@ def _checkpoints(
 
     rows = {row.name: row for row in others}
     kept = KeptScores(cache) if cache else None
-    for name, path in named:
-        engine = load_engine(path, threads=threads)
+    for name, engine in loaded:
         said = ask_checkpoint(name, engine, questions, kept=kept, console=console)
         yield from rank_checkpoint(name, engine.model_id, said, questions, seed=seed)
         if TOWER in rows:

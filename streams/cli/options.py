@@ -9,13 +9,20 @@ from typing import Any
 import click
 import orjson
 
-from streams.config import Settings, load_settings
+from streams.config import ENGINES, Settings, load_settings
 
 config_option = click.option(
     "--config",
     "config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="TOML configuration; SEREN_* variables override it.",
+)
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default=ENGINES[0],
+    show_default=True,
+    help="What runs checkpoints; torch scores three times as fast on a CPU, in 32 bits instead of 8.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 
