@@ -1,18 +1,22 @@
 """`python -m streams.chaos.overload`: more events than the workers bear, for minutes; then none, until all is worked off.
 
-The backlog is Kafka's, on disk; what a worker holds in memory is bounded whatever waits. Exit codes: 0 all held, 1 something
-did not, 2 an error.
+The backlog is Kafka's, on disk; what a worker holds in memory is bounded whatever waits. Ten minutes at ten times what a worker
+bears are a hundred minutes of its work, whatever it bears. `--share` shortens the wait for them: until the flood is over the
+workers get only this share of the time, and all of it for the recovery, as if others had joined them. Exit codes: 0 all held,
+1 something did not, 2 an error.
 """
 
 from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,6 +46,7 @@ _SAMPLE = 300_000  # events by which the sustainable rate is measured: half a mi
 _SAMPLED_USERS = 40  # one in so many has its bytes compared, of one partition
 _READY_S = 120.0
 _LOOK_S = 0.5
+_PERIOD_S = 0.5  # of the throttle: far below every timeout
 # Interpreter and catalogue 90 MB; users in memory 20 KB each, as many as `max_users` and those of the last three seconds;
 # 20,000 records that wait between the consumer and the agent, and what a fetch brings: 4 MB of each.
 RSS_BOUND_BYTES = 640 * 2**20
@@ -72,11 +77,14 @@ class Overload:
         log: which events.
         folder: for everything that it writes.
         workers: profile workers.
+        share: of the time that they get until the flood is over, in (0, 1].
         say: told how it goes.
     """
 
-    def __init__(self, log: RecordedLog, folder: Path, *, workers: int, say: Callable[[str], None]) -> None:
+    def __init__(self, log: RecordedLog, folder: Path, *, workers: int, share: float, say: Callable[[str], None]) -> None:
         self.figures = Figures()
+        self._share = share
+        self._sample = round(_SAMPLE * share)
         self._log = log
         self._workers = workers
         self._say = say
@@ -113,10 +121,12 @@ class Overload:
                 message = f"the workers are not ready within {_READY_S:.0f} s; see {self._fleet.folder}/*.log"
                 raise TimeoutError(message)
             pump = Pump(self._kafka.bootstrap, self._flood)
-            figures.sustainable = await self._measure(pump)
-            figures.rss_before = figures.rss_peak
-            self._say(f"sustainable: {figures.sustainable:,.0f} events/s; now {_FACTOR:g} times that for {minutes:g} minutes")
-            await self._pour(pump, minutes * 60, disk_bytes)
+            async with self._throttled():
+                figures.sustainable = await self._measure(pump)
+                figures.rss_before = figures.rss_peak
+                rate = f"{figures.sustainable:,.0f} events/s"
+                self._say(f"sustainable: {rate}; now {_FACTOR:g} times that for {minutes:g} minutes")
+                await self._pour(pump, minutes * 60, disk_bytes)
             drained = await self._recover(pump, drain_minutes * 60)
         finally:
             watching.cancel()
@@ -129,6 +139,32 @@ class Overload:
 
     def _ready(self) -> bool:
         return take_overs(slot.log for slot in self._fleet.of("profiles")) >= topics.USER_PARTITIONS
+
+    @asynccontextmanager
+    async def _throttled(self) -> AsyncIterator[None]:
+        """Meanwhile the workers are stopped for most of each period, and run for their share of it."""
+        if self._share == 1.0:
+            yield
+            return
+        throttling = asyncio.create_task(self._throttle())
+        try:
+            yield
+        finally:
+            throttling.cancel()
+            await asyncio.gather(throttling, return_exceptions=True)
+            self._signal(signal.SIGCONT)
+
+    async def _throttle(self) -> None:
+        while True:
+            self._signal(signal.SIGCONT)
+            await asyncio.sleep(_PERIOD_S * self._share)
+            self._signal(signal.SIGSTOP)
+            await asyncio.sleep(_PERIOD_S * (1 - self._share))
+
+    def _signal(self, number: signal.Signals) -> None:
+        for slot in self._fleet.of("profiles"):
+            if slot.process is not None:
+                slot.process.send_signal(number)
 
     async def _watch(self) -> None:
         figures = self.figures
@@ -145,14 +181,14 @@ class Overload:
 
     async def _measure(self, pump: Pump) -> float:
         """Events a second out of a short backlog, while nothing is fed: of the middle of it, without start and end."""
-        await asyncio.to_thread(pump.send, _SAMPLE)
+        await asyncio.to_thread(pump.send, self._sample)
         await asyncio.to_thread(pump.flush)
         points: list[tuple[float, int]] = []
-        while (at := await self._applied()) < _SAMPLE:
+        while (at := await self._applied()) < self._sample:
             points.append((time.monotonic(), at))
             await asyncio.sleep(_LOOK_S / 5)
-        middle = [(at_s, at) for at_s, at in points if at >= _SAMPLE // 5]
-        (first_s, first), (last_s, last) = middle[0], (time.monotonic(), _SAMPLE)
+        middle = [(at_s, at) for at_s, at in points if at >= self._sample // 5]
+        (first_s, first), (last_s, last) = middle[0], (time.monotonic(), self._sample)
         return (last - first) / (last_s - first_s)
 
     async def _pour(self, pump: Pump, lasting_s: float, disk_bytes: int) -> None:
@@ -275,17 +311,20 @@ start_ms = 4_102_444_800_000  # the year 2100: all of it is history, nobody asks
 @click.option(
     "--drain-minutes", type=click.FloatRange(0.1), default=150.0, show_default=True, help="For the recovery, at most."
 )
-def main(minutes: float, workers: int, disk_gb: float, drain_minutes: float) -> None:
+@click.option(
+    "--share", type=click.FloatRange(0.01, 1.0), default=1.0, show_default=True, help="Of the time, until the flood is over."
+)
+def main(*, minutes: float, workers: int, disk_gb: float, drain_minutes: float, share: float) -> None:
     """Flood real profile workers with ten times what they bear, and see them recover without loss."""
     folder = Path(tempfile.mkdtemp(prefix="seren-overload-"))
     _say(f"seren overload: folder {folder}")
     try:
-        run = Overload(shipped_log("online-retail"), folder, workers=workers, say=_say)
+        run = Overload(shipped_log("online-retail"), folder, workers=workers, share=share, say=_say)
         checks = asyncio.run(run.run(minutes=minutes, disk_bytes=int(disk_gb * 2**30), drain_minutes=drain_minutes))
     except (SerenError, TimeoutError) as error:
         click.echo(f"seren overload: {type(error).__name__}: {error}\nLook into {folder}", err=True)
         sys.exit(2)
-    show_figures(run.figures)
+    show_figures(run.figures, share=share)
     if show_checks(checks):
         shutil.rmtree(folder)
     else:
@@ -293,10 +332,11 @@ def main(minutes: float, workers: int, disk_gb: float, drain_minutes: float) -> 
         sys.exit(1)
 
 
-def show_figures(figures: Figures) -> None:
+def show_figures(figures: Figures, *, share: float) -> None:
     """The table."""
+    alone = "nothing else running" if share == 1.0 else f"in {share:.0%} of the time"
     rows = [
-        ("sustainable, nothing else running", figures.sustainable, "events/s"),
+        (f"sustainable, {alone}", figures.sustainable, "events/s"),
         ("offered", figures.offered, "events/s"),
         ("offered / sustainable", figures.offered / figures.sustainable, ""),
         ("taken meanwhile, beside the feeder", figures.meanwhile, "events/s"),
