@@ -1,6 +1,6 @@
 """`python -m streams.chaos.overload`: more events than the workers bear, for minutes; then none, until all is worked off.
 
-The backlog is Kafka's, on disk; what a worker holds in memory is bounded whatever waits. Ten minutes at ten times what a worker
+The backlog is Kafka's, on disk; what a worker holds in memory is bounded whatever waits. Ten minutes at ten times what it
 bears are a hundred minutes of its work, whatever it bears. `--share` shortens the wait for them: until the flood is over the
 workers get only this share of the time, and all of it for the recovery, as if others had joined them. Exit codes: 0 all held,
 1 something did not, 2 an error.
