@@ -58,7 +58,7 @@ class AlignPolicy:
     rank: int = 8
     alpha: int = 16
     dropout: float = 0.0
-    steps: int = 100
+    steps: int = 60
     batch: int = 16  # pairs a step, over all devices
     learning_rate: float = 1e-3  # a hundred times the paper's, for a model 200 times smaller and few steps
     warm_up_steps: int = 10
