@@ -21,14 +21,15 @@ from streams import topics
 from streams.agents.answering import LowerTiers, Serve
 from streams.agents.judging import JudgingWorker
 from streams.agents.profiles import ProfilesWorker
+from streams.agents.profiling import Infer, ProfilingWorker
 from streams.budget import TokenBudget
 from streams.config import Settings
 from streams.feed import ItemChange, ItemFeed
 from streams.health import Vitals
 from streams.knowledge import Knowledge
-from streams.metrics import judging_registry, profiles_registry
+from streams.metrics import judging_registry, profiles_registry, profiling_registry
 from streams.model_calls import ModelCalls
-from streams.monitor import Monitor, judging_vitals, profiles_vitals
+from streams.monitor import Monitor, judging_vitals, profiles_vitals, profiling_vitals
 from streams.production import BATCH_BYTES, producer_of
 from streams.retry import retrying
 from streams.scores.log import ScoreLog
@@ -49,6 +50,8 @@ _TAKE_OVER_S = 75.0
 _BUFFERED_CHUNKS = 4
 _RECORDS_PER_CHUNK = 5_000
 _ONLY_SERENGPT = LowerTiers()
+
+AnyWorker = ProfilesWorker | JudgingWorker | ProfilingWorker
 
 
 async def load_items(settings: Settings) -> list[Item]:
@@ -167,6 +170,39 @@ def judging_app(
     return app
 
 
+def profiling_app(settings: Settings, infer: Infer, knowledge: Knowledge) -> ChunkApp:
+    """A profiling worker as a Faust app; `infer` is its walk with its model, on this knowledge."""
+    app, spans = _new_app(settings, "seren-profiling"), spans_of(os.environ, service="seren-profiling")
+    redis = Redis.from_url(settings.redis.url)
+    worker = ProfilingWorker(
+        infer=infer,
+        produce=producer_of(app.kafka_producer),
+        commit=app.commit_offsets,
+        limits=settings.profiling.limits,
+    )
+    _connect(app, worker)
+    watch = _watched(app, worker, redis, settings, topics.PROFILING)
+    _listen(settings, profiling_registry(worker, watch), lambda: profiling_vitals(worker, watch))
+    source = app.topic(topics.PROFILING, schema=ChunkSchema())
+
+    @app.agent(source, name="profiling", concurrency=1)
+    async def profiling(stream: Any) -> None:
+        async for chunk in stream.noack():
+            with _ends_the_process("take a chunk of questions"), _chunk_span(spans, chunk):
+                await worker.take(chunk)
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def serve_questions() -> None:
+        with _ends_the_process("have questions answered"):
+            await worker.serve_forever()
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def follow_items() -> None:
+        await _follow(settings, knowledge.learn)
+
+    return app
+
+
 async def _follow(settings: Settings, on_changes: Callable[[list[ItemChange]], None]) -> None:
     with _ends_the_process("follow the items"):
         feed = ItemFeed(settings.kafka.bootstrap, on_bad=_bad_item)
@@ -195,7 +231,7 @@ def _new_app(settings: Settings, name: str) -> ChunkApp:
     )
 
 
-def _connect(app: ChunkApp, worker: ProfilesWorker | JudgingWorker) -> None:
+def _connect(app: ChunkApp, worker: AnyWorker) -> None:
     """Tells the worker of every partition that comes or goes."""
 
     async def release(_: Any, revoked: Any, **__: Any) -> None:
@@ -215,7 +251,7 @@ def _connect(app: ChunkApp, worker: ProfilesWorker | JudgingWorker) -> None:
     app.on_before_shutdown.connect(cast("Any", shut_down), weak=False)
 
 
-def _watched(app: ChunkApp, worker: ProfilesWorker | JudgingWorker, redis: Redis, settings: Settings, topic: str) -> Watch:
+def _watched(app: ChunkApp, worker: AnyWorker, redis: Redis, settings: Settings, topic: str) -> Watch:
     """A watch over the worker, which runs where there is an endpoint that shows what it sees."""
     servers = Servers(redis, bootstrap=settings.kafka.bootstrap, topic=topic, work_ends=app.work_ends)
     watch = Watch(worker, servers, clock=time, buffered=app.buffered)

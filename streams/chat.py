@@ -7,10 +7,13 @@ their size is bounded, and what is no answer is an error of that question alone.
 from __future__ import annotations
 
 import json
+import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from threading import Event, Timer
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,7 +34,7 @@ class ChatSettings:
     url: str = ""  # with the version: http://127.0.0.1:8000/v1; empty: there is none
     model: str = ""  # as the endpoint names it
     key_variable: str = "CHAT_API_KEY"  # of the environment; an endpoint of one's own needs none
-    timeout_s: float = 120.0  # of one attempt: a large model may think for a minute
+    timeout_s: float = 120.0  # of one attempt as a whole, however slowly it drips: a large model may think for a minute
     attempts: int = 4  # of a question, with 1, 2 and 4 s between
     max_tokens: int = 1024  # of an answer
 
@@ -57,6 +60,7 @@ class ChatEndpoint:
     Args:
         settings: where and how.
         environment: holds the key.
+        section: of the configuration, for messages.
         sleep: waits between attempts.
 
     Raises:
@@ -64,14 +68,19 @@ class ChatEndpoint:
     """
 
     def __init__(
-        self, settings: ChatSettings, environment: Mapping[str, str], *, sleep: Callable[[float], None] = time.sleep
+        self,
+        settings: ChatSettings,
+        environment: Mapping[str, str],
+        *,
+        section: str = "teacher",
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         parts = urlsplit(settings.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            message = f"configuration: teacher.url = {brief(settings.url)!r} must be http://HOST[:PORT]/PATH or https://..."
+            message = f"configuration: {section}.url = {brief(settings.url)!r} must be http://HOST[:PORT]/PATH or https://..."
             raise ConfigError(message)
         if not settings.model:
-            message = "configuration: teacher.model is empty; it must be the model's name at the endpoint"
+            message = f"configuration: {section}.model is empty; it must be the model's name at the endpoint"
             raise ConfigError(message)
         self.model_id = settings.model
         self._settings = settings
@@ -128,14 +137,42 @@ class ChatEndpoint:
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
         try:
-            connection.request("POST", self._path, body, headers)
-            response: HTTPResponse = connection.getresponse()
-            return response.status, response.read(ANSWER_BYTES + 1)
+            connection.connect()
+            with _ended_after(connection.sock, self._settings.timeout_s):
+                connection.request("POST", self._path, body, headers)
+                response: HTTPResponse = connection.getresponse()
+                return response.status, response.read(ANSWER_BYTES + 1)
         finally:
             connection.close()
 
     def _where(self) -> str:
         return f"model {self.model_id!r} at {self._host}"
+
+
+@contextmanager
+def _ended_after(sock: socket.socket, seconds: float) -> Iterator[None]:
+    """Ends the connection when the time is up: a socket's own timeout starts anew with every byte that drips in.
+
+    Raises:
+        TimeoutError: it did, and whatever was read by then is no answer.
+    """
+    expired = Event()
+
+    def end() -> None:
+        expired.set()
+        with suppress(OSError):  # the other side was faster
+            sock.shutdown(socket.SHUT_RDWR)
+
+    timer = Timer(seconds, end)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        if expired.is_set():
+            message = f"no whole answer within {seconds:g} s"
+            raise TimeoutError(message)
 
 
 def _text_of(content: bytes) -> str:

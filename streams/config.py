@@ -25,12 +25,14 @@ from models.errors import ConfigError, brief
 from models.fallback import FallbackPolicy
 from models.judging.policy import JudgePolicy
 from models.pipeline import ServePolicy
+from models.profiles.exchange import MAX_FINDINGS, MAX_SHOWN
 from models.tiers import TierPolicy
 from streams.agents.limits import JudgingLimits, ProfilesLimits
 from streams.chat import ChatSettings
 from streams.health import HealthPolicy
 from streams.hosting.engine import HostPolicy
 from streams.partition import Rules
+from streams.profiling import MODELS, ProfilingSettings
 from streams.scores.policy import ScoresPolicy
 from streams.slates.packed import ITEMS
 
@@ -98,6 +100,24 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "teacher.timeout_s": (1, 3600),
     "teacher.attempts": (1, 100),
     "teacher.max_tokens": (16, 100_000),
+    "rules.profile.inference.half_life_days": (0.01, 3650),
+    "rules.profile.inference.max_shown": (1, MAX_SHOWN),
+    "rules.profile.inference.evidence_per_tag": (1, 8),
+    "profiling.concurrency": (1, 256),
+    "profiling.endpoint.timeout_s": (1, 3600),
+    "profiling.endpoint.attempts": (1, 100),
+    "profiling.endpoint.max_tokens": (16, 100_000),
+    "profiling.local.titles": (1, 256),
+    "profiling.limits.batch": (1, 1024),
+    "profiling.limits.max_waiting": (1, 1_000_000),
+    "profiling.limits.max_failures": (1, 1_000_000),
+    "profiling.stage.attempts": (1, 10),
+    "profiling.stage.summary_every": (1, 1000),
+    "profiling.stage.question.max_tags": (1, MAX_FINDINGS),
+    "profiling.stage.question.window_chars": (256, 1_000_000),
+    "profiling.stage.approval.max_tag_chars": (4, 64),
+    "profiling.stage.approval.top": (1, MAX_FINDINGS),
+    "profiling.stage.approval.evidence_full": (1, 64),
     "metrics.port": (0, 65_535),
     "health.excused_s": (1, 86_400),
 }
@@ -171,6 +191,7 @@ class Settings:
     judge: JudgePolicy = field(default_factory=JudgePolicy)
     alignment: AlignmentPolicy = field(default_factory=AlignmentPolicy)
     teacher: ChatSettings = field(default_factory=ChatSettings)
+    profiling: ProfilingSettings = field(default_factory=ProfilingSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     health: HealthPolicy = field(default_factory=HealthPolicy)
 
@@ -215,6 +236,9 @@ def check(settings: Settings) -> None:
             raise ConfigError(message)
     if settings.serengpt.engine not in ENGINES:
         message = f"configuration: serengpt.engine = {brief(settings.serengpt.engine)!r} must be one of {', '.join(ENGINES)}"
+        raise ConfigError(message)
+    if settings.profiling.model not in MODELS:
+        message = f"configuration: profiling.model = {brief(settings.profiling.model)!r} must be one of {', '.join(MODELS)}"
         raise ConfigError(message)
     _check_timeouts(settings.kafka, settings.profiles)
     _check_tiers(settings.tiers)

@@ -19,6 +19,7 @@ from streams import topics
 from streams.agents.judging import JudgingWorker
 from streams.agents.outages import CAUSES, Outages
 from streams.agents.profiles import ProfilesWorker
+from streams.agents.profiling import ProfilingWorker
 from streams.model_calls import ModelCalls
 from streams.scores.log import ScoreLog
 from streams.scores.metrics import ScoresCollector
@@ -89,6 +90,41 @@ PROFILE_COUNTERS: Table = (
         {"bug": "start_overs"},
     ),
     ("seren_store_restarts", "store", "Restarts of the store that a worker noticed", {"redis": "store_restarts"}),
+    (
+        "seren_questions",
+        "reason",
+        "Questions about a profile for a language model",
+        {reason: f"questions_{reason}" for reason in ("first", "drift", "age")},
+    ),
+    (
+        "seren_inferred",
+        "outcome",
+        "Answers of a language model that were folded in; tags taken; refused: to no question, read again, on rejected or "
+        "unknown evidence",
+        {
+            "folded": "inferred",
+            "taken": "inferred_taken",
+            "unasked": "inferred_unasked",
+            "repeated": "inferred_repeated",
+            "rejected_evidence": "inferred_rejected_evidence",
+            "unknown_evidence": "inferred_unknown_evidence",
+            "unknown_source": "inferred_unknown_source",
+        },
+    ),
+)
+_REFUSALS = (
+    *("na", "long", "forbidden", "duplicate", "no_evidence", "unknown_evidence", "irrelevant", "family_cap", "top"),
+    *("family", "malformed", "too_many", "failed"),
+)
+PROFILING_COUNTERS: Table = (
+    (
+        "seren_profiling_answers",
+        "outcome",
+        "Questions that were answered, that a newer one replaced, and answers that nobody wants any more",
+        {"answered": "answers", "coalesced": "coalesced", "forgotten": "answers_forgotten"},
+    ),
+    ("seren_profiling_tags", "level", "Tags that were approved", {"short_term": "tags", "long_term": "traits"}),
+    ("seren_profiling_refusals", "reason", "Tags that were not", {reason: f"refused_{reason}" for reason in _REFUSALS}),
 )
 JUDGING_COUNTERS: Table = (
     (
@@ -154,6 +190,11 @@ def judging_registry(
     return registry
 
 
+def profiling_registry(worker: ProfilingWorker, watch: Watch) -> CollectorRegistry:
+    """A profiling worker's metrics."""
+    return _registry(_ProfilingCollector(worker, watch))
+
+
 def _registry(collector: Collector) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(collector)
@@ -212,6 +253,20 @@ class _JudgingCollector(Collector):
         asked_ms = min((one.asked_ms for one in undone), default=None)
         age_s = 0.0 if asked_ms is None else max(0.0, self._watch.clock.time() - asked_ms / 1000)
         yield GaugeMetricFamily("seren_oldest_request_age_seconds", "Since the oldest of them reached its topic", value=age_s)
+        yield from _of_any(worker, self._watch)
+
+
+class _ProfilingCollector(Collector):
+    def __init__(self, worker: ProfilingWorker, watch: Watch) -> None:
+        self._worker = worker
+        self._watch = watch
+
+    def collect(self) -> Iterable[Metric]:
+        worker = self._worker
+        yield from _counters(PROFILING_COUNTERS + _RETRIES, worker.counts)
+        yield worker.answer_s.family("seren_profiling_duration_seconds", "Batches of questions, all tries until answered")
+        yield GaugeMetricFamily("seren_profiling_users_waiting", "Users who wait for tags", value=worker.waiting_count)
+        yield GaugeMetricFamily("seren_profiling_undone", "Questions taken and not finished with", value=len(worker.undone()))
         yield from _of_any(worker, self._watch)
 
 

@@ -16,6 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from streams.agents.judging import JudgingWorker
 from streams.agents.profiles import ProfilesWorker
+from streams.agents.profiling import ProfilingWorker
 from streams.health import HealthPolicy, Report, Vitals, liveness, readiness
 from streams.watch import Watch
 
@@ -118,7 +119,17 @@ def judging_vitals(worker: JudgingWorker, watch: Watch) -> Vitals:
     )
 
 
-def _of_any(worker: ProfilesWorker | JudgingWorker, watch: Watch) -> dict[str, Any]:
+def profiling_vitals(worker: ProfilingWorker, watch: Watch) -> Vitals:
+    """A profiling worker at this moment."""
+    return Vitals(
+        kind="profiling",
+        owned=frozenset(tp.partition for tp in worker.positions()),
+        oldest_request_s=worker.oldest_undone_s(),
+        **_of_any(worker, watch),
+    )
+
+
+def _of_any(worker: ProfilesWorker | JudgingWorker | ProfilingWorker, watch: Watch) -> dict[str, Any]:
     return {
         "assigned": worker.assigned,
         "beat_age_s": watch.beat_age_s(),

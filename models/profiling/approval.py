@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -25,36 +24,9 @@ from models.profiles import Profile, ProfilePolicy
 from models.profiles.policy import DAY_MS
 from models.profiling.answers import Candidate, is_na
 from models.profiling.pieces import Piece
+from models.profiling.policy import ApprovalPolicy
 from models.profiling.relevance import Relevance
 from models.retrieval.text import words
-
-
-def _families() -> dict[TagFamily, float]:
-    return {"category": 1.0, "brand": 1.0, "attribute": 0.9, "interest": 0.8, "scenario": 0.8}
-
-
-@dataclass(frozen=True, kw_only=True)
-class ApprovalPolicy:
-    """Every threshold of an approval."""
-
-    max_tag_chars: int = 32  # the paper's 16 characters are Chinese ones, which say about twice as much
-    min_posterior: float = 0.04  # that of the rule-made tags
-    min_prior: float = 0.5  # likewise: credible for about one half-life after the last approval
-    posterior_weight: float = 0.6  # the weights of the rule-made tags, so that scores can be compared...
-    prior_weight: float = 0.2
-    evidence_weight: float = 0.15  # ...with a little of repetition's for the family
-    family_weight: float = 0.05
-    evidence_full: int = 3  # pieces of evidence after which more adds no score
-    # What a family is worth before anything is known: the further a tag lies from what can be seen, the more was guessed.
-    family_prior: dict[TagFamily, float] = field(default_factory=_families)
-    family_cap: int = 4
-    top: int = 12
-    # Words of traits that nobody asked to be inferred about them (papers.md part 4, 17); a tag with one is refused.
-    forbidden: tuple[str, ...] = (
-        *("pregnant", "pregnancy", "disease", "illness", "cancer", "diabetes", "depression", "disability", "medication"),
-        *("religion", "religious", "muslim", "jewish", "catholic", "gay", "lesbian", "transgender", "sexuality"),
-        *("politics", "political", "ethnicity", "immigrant", "debt", "bankrupt"),
-    )
 
 
 class Approved(NamedTuple):
@@ -144,8 +116,8 @@ def _fault(candidate: Candidate, count: int, known: set[frozenset[str]], policy:
 
 
 @lru_cache(maxsize=8)
-def _forbidden(texts: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(word for text in texts for word in words(text))
+def _forbidden(text: str) -> frozenset[str]:
+    return frozenset(words(text))
 
 
 def _score(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -19,18 +18,9 @@ from models.profiles import QueryTags
 from models.profiles.features import FAMILIES
 from models.profiling.model import Question
 from models.profiling.pieces import Piece
+from models.profiling.policy import LocalPolicy
 from models.retrieval.text import tag_text, words
 from models.serengpt.engine import Engine, ImagineRequest
-
-
-@dataclass(frozen=True, kw_only=True)
-class LocalPolicy:
-    """How the small model's titles become tags."""
-
-    titles: int = 30  # imagined for a question, as for a slate
-    min_votes: int = 2  # titles that must name a tag: one alone is chance
-    max_evidence: int = 4  # the heaviest pieces
-    max_per_family: int = 4
 
 
 class LocalProfileModel:

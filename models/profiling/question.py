@@ -8,26 +8,16 @@ Knows nothing about models.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from models.profiles.features import FAMILIES
 from models.profiling.compression import CompressionPolicy, compress
 from models.profiling.model import Level
 from models.profiling.pieces import Piece
+from models.profiling.policy import QuestionPolicy
 from models.serengpt.tokens import clean
 
 QUESTION_VERSION = 1  # a change of any text below changes what models answer
-
-
-@dataclass(frozen=True, kw_only=True)
-class QuestionPolicy:
-    """How much is asked for, and how much is shown."""
-
-    max_tags: int = 12
-    max_title_chars: int = 96  # of a piece; catalogue titles have 35 at most, a query may be pasted
-    # Characters of the compressed window: 2,048 tokens of four each. The least valuable pieces go first.
-    window_chars: int = 8_192
 
 
 _FAMILY_WORDS: Final = {

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.profiling.pieces import Piece
+from models.profiling.policy import RelevancePolicy
 from models.retrieval.text import tag_text, words
 from models.retrieval.vectors import cosines
 
 Encode = Callable[[str], NDArray[np.float32]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RelevancePolicy:
-    """When words or vectors count as relevant."""
-
-    min_coverage: float = 0.6  # share of the words that must be common: "home baking" is about what is tagged "baking"
-    # Cosine of the tower below which a tag is not about an item: vectors of one department are alike to begin with.
-    min_cosine: float = 0.6
 
 
 class Relevance:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 import msgspec
 from msgspec import Struct
@@ -21,26 +20,14 @@ from models.errors import DecodeError, MalformedAnswer, RequestError, SerenError
 from models.profiles import Profile, ProfilePolicy, QueryTags, decode, digest
 from models.profiles.exchange import MAX_SHOWN, Finding, ProfileTags, ProfilingRequest, Trait
 from models.profiling.answers import parse_answer
-from models.profiling.approval import Approval, ApprovalPolicy, approve, pool_of
+from models.profiling.approval import Approval, approve, pool_of
 from models.profiling.model import Level, ProfileModel, Question
 from models.profiling.pieces import Piece, lasting, tag_pieces, touched
-from models.profiling.question import QuestionPolicy, long_term_text, short_term_text, system_text
-from models.profiling.relevance import Relevance, RelevancePolicy
+from models.profiling.policy import StagePolicy
+from models.profiling.question import long_term_text, short_term_text, system_text
+from models.profiling.relevance import Relevance
 
 _POSITIVE = frozenset({"click", "favourite", "cart", "purchase", "search"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class StagePolicy:
-    """How questions are asked and answers approved."""
-
-    question: QuestionPolicy = field(default_factory=QuestionPolicy)
-    approval: ApprovalPolicy = field(default_factory=ApprovalPolicy)
-    relevance: RelevancePolicy = field(default_factory=RelevancePolicy)
-    attempts: int = 2  # tries of a question whose answer is none, each with another seed
-    summary_every: int = 2  # answers between two long-term summaries (papers.md suggests 2 short-term cycles)
-    min_admitted: int = 2  # tags that must have been admitted: of one alone nothing can be summarised
-    matched_relevance: float = 0.6  # of a later behaviour to a tag, above which the two go together
 
 
 class Prepared(Struct, frozen=True, kw_only=True):

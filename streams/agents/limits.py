@@ -34,6 +34,16 @@ class ProfilesLimits:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProfilingLimits:
+    """What bounds a profiling worker."""
+
+    batch: int = 8  # users who are asked about together
+    max_waiting: int = 1_000  # users who wait in memory; past it the partitions are held back
+    # Questions in a row that failed: then it is not they who are wrong (a key, a model's name), and the worker stops.
+    max_failures: int = 16
+
+
+@dataclass(frozen=True, kw_only=True)
 class JudgingLimits:
     """What bounds a judging worker."""
 

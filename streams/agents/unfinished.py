@@ -1,4 +1,4 @@
-"""The requests that a judging worker has taken and is not finished with, and so what may be committed.
+"""The requests that a worker has taken and is not finished with, and so what may be committed.
 
 Knows nothing about who waits and who is being answered.
 """
@@ -27,10 +27,12 @@ class Unfinished:
 
     Args:
         clock: the machine's.
+        topic: where they come from.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, topic: str = topics.REQUESTS) -> None:
         self._clock = clock
+        self._topic = topic
         self._ledgers: dict[int, OffsetLedger] = {}
         self._undone: dict[int, dict[int, Undone]] = {}
 
@@ -64,11 +66,11 @@ class Unfinished:
     def committable(self, partitions: Iterable[int]) -> dict[TP, int]:
         """What may be committed of these, where it is anything."""
         found = {number: self._ledgers[number].committable for number in partitions if number in self._ledgers}
-        return {TP(topics.REQUESTS, number): offset for number, offset in found.items() if offset > 0}
+        return {TP(self._topic, number): offset for number, offset in found.items() if offset > 0}
 
     def positions(self) -> dict[TP, int]:
         """The first offset of each partition that is not finished with; -1 before the first record."""
-        return {TP(topics.REQUESTS, number): ledger.committable or -1 for number, ledger in list(self._ledgers.items())}
+        return {TP(self._topic, number): ledger.committable or -1 for number, ledger in list(self._ledgers.items())}
 
     def undone(self) -> list[Undone]:
         """The requests in hand."""

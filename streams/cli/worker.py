@@ -1,9 +1,10 @@
-"""`seren worker profiles|judging` and `seren topics`."""
+"""`seren worker profiles|judging|profiling` and `seren topics`."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import time
 from functools import partial
@@ -15,6 +16,7 @@ import click
 from streams.cli.options import config_option, settings_of
 
 if TYPE_CHECKING:
+    from models.profiling.model import ProfileModel
     from streams.scores.log import ScoreLog
     from streams.scores.policy import ScoresPolicy
 
@@ -78,6 +80,33 @@ def judging(config: Path | None, log_level: str) -> None:
     asyncio.run(_warm(scores, settings.kafka.bootstrap, settings.scores))
     serve = judge(around=metered(calls, scores, tokens))
     run(judging_app(settings, serve, catalogue, calls, lower, scores), log_level=log_level)
+
+
+@worker.command("profiling")
+@config_option
+@click.option("--log-level", default="warning", show_default=True)
+def profiling(config: Path | None, log_level: str) -> None:
+    """Questions about profiles that moved in, a language model's tags with their evidence out.
+
+    Questions are asked where rules.profile.inference.enabled is true for the profile workers.
+    """
+    from streams.app import load_items, profiling_app
+    from streams.engines import load_engine
+    from streams.knowledge import Knowledge
+    from streams.profile_models import endpoint_model, load_stage, local_model
+    from streams.serve import run
+
+    settings = settings_of(config)
+    rules, asked, small = settings.rules.profile, settings.profiling, settings.serengpt
+    knowledge = Knowledge(asyncio.run(load_items(settings)), max_tag_bytes=rules.short_term.max_tag_bytes)
+    if asked.model == "endpoint":
+        model: ProfileModel = endpoint_model(asked, os.environ)
+    else:
+        engine = load_engine(small.engine, small.model, threads=small.threads, key_file=small.key_file)
+        model = local_model(engine, knowledge, asked.local)
+    stage = load_stage(model, knowledge, profile=rules, policy=asked.stage, with_tower=asked.with_tower)
+    _say_ready(log_level)
+    run(profiling_app(settings, stage.answer, knowledge), log_level=log_level)
 
 
 async def _warm(scores: ScoreLog, bootstrap: str, policy: ScoresPolicy) -> None:

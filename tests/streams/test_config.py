@@ -50,7 +50,7 @@ def another(key: str) -> tuple[Any, str, str]:
     if isinstance(value, bool):
         return not value, str(not value).lower(), str(not value).lower()
     if isinstance(value, str):
-        text = {"redis.url": "redis://other:1/2", "serengpt.engine": "torch"}.get(key, "other")
+        text = {"redis.url": "redis://other:1/2", "serengpt.engine": "torch", "profiling.model": "endpoint"}.get(key, "other")
         return text, f'"{text}"', text
     if isinstance(value, dict):
         return {"purchase": 2.0, "hide": -3.5}, "{purchase = 2.0, hide = -3.5}", "{purchase = 2.0, hide = -3.5}"

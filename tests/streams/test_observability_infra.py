@@ -18,11 +18,12 @@ from prometheus_client import CollectorRegistry
 
 from streams import topics
 from streams.agents.judging import JudgingWorker
-from streams.agents.limits import JudgingLimits, ProfilesLimits
+from streams.agents.limits import JudgingLimits, ProfilesLimits, ProfilingLimits
 from streams.agents.profiles import ProfilesWorker
+from streams.agents.profiling import ProfilingWorker
 from streams.config import PREFIX, Settings, load_settings
 from streams.knowledge import Knowledge
-from streams.metrics import judging_registry, profiles_registry
+from streams.metrics import judging_registry, profiles_registry, profiling_registry
 from streams.model_calls import ModelCalls
 from streams.partition import Rules
 from streams.scores.log import ScoreLog
@@ -70,18 +71,19 @@ async def exported(redis_client: redis.asyncio.Redis) -> dict[str, dict[str, set
         commit=accept,
         limits=JudgingLimits(),
     )
+    profiling = ProfilingWorker(infer=lambda _: [], produce=accept, commit=accept, limits=ProfilingLimits())  # type: ignore[arg-type]
     await profiles.take_over({TP(topics.EVENTS, 0)})
     profiles.counts = Counter(dead_letters_DecodeError=1)
     found: dict[str, dict[str, set[str]]] = {}
-    for worker in (profiles, judging):
+    for worker in (profiles, judging, profiling):
         watch = Watch(worker, Ports(), clock=time)
         await watch.look()
-        made = (
-            profiles_registry(worker, watch)
-            if worker is profiles
-            else judging_registry(judging, watch, ModelCalls(), ScoreLog(cache_bytes=0))
-        )
-        _collect(made, found)
+        if worker is profiling:
+            _collect(profiling_registry(profiling, watch), found)
+        elif worker is profiles:
+            _collect(profiles_registry(profiles, watch), found)
+        else:
+            _collect(judging_registry(judging, watch, ModelCalls(), ScoreLog(cache_bytes=0)), found)
     return found
 
 

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from models.entities import TagFamily
 from models.profiles.features import FAMILIES
 from models.profiling.answers import Candidate
-from models.profiling.approval import Approval, ApprovalPolicy, approve
+from models.profiling.approval import Approval, approve
 from models.profiling.pieces import Piece
-from models.profiling.relevance import Relevance, RelevancePolicy
+from models.profiling.policy import ApprovalPolicy, RelevancePolicy
+from models.profiling.relevance import Relevance
 
 POLICY = ApprovalPolicy()
 WORDS = Relevance(RelevancePolicy())

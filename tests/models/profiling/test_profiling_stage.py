@@ -16,11 +16,12 @@ from models.profiles import inference as inferring
 from models.profiles.exchange import ProfileTags, ProfilingRequest
 from models.profiles.inferred import Inference, InferredTag
 from models.profiles.policy import InferencePolicy
-from models.profiling.local import LocalPolicy, LocalProfileModel
+from models.profiling.local import LocalProfileModel
 from models.profiling.model import Question
 from models.profiling.pieces import admitted_inferred
-from models.profiling.relevance import Relevance, RelevancePolicy
-from models.profiling.stage import ProfilingStage, StagePolicy
+from models.profiling.policy import LocalPolicy, RelevancePolicy, StagePolicy
+from models.profiling.relevance import Relevance
+from models.profiling.stage import ProfilingStage
 from models.serengpt.engine import ImagineRequest, Scored, ScoreRequest
 
 DAY_MS = 86_400_000
