@@ -37,8 +37,8 @@ class NeighbourPlan:
 PLANS = tuple(
     NeighbourPlan(together=together, shrinkage=shrinkage, decay=decay, history=history)
     for together in ("day", "user")
-    for shrinkage in (0.0, 10.0, 50.0, 200.0)
-    for decay, history in ((1.0, 20), (0.95, 50), (1.0, 200))
+    for shrinkage in (0.0, 10.0, 50.0)
+    for decay, history in ((1.0, 20), (0.95, 50))
 )
 
 
