@@ -27,6 +27,7 @@ from models.prerank import Promise, SlatePolicy, prerank, shortlist
 from models.profiles import ProfilePolicy, unpack
 from models.retrieval import RetrievalPolicy, Retriever, distinct, filters, retrieve
 from models.retrieval.filters import FilterPolicy
+from models.season import Season
 from models.selection import Selection, SelectionPolicy, select
 from models.serengpt.aligned import aligned_score
 from models.serengpt.answers import read_titles
@@ -74,7 +75,13 @@ class Shortlisted(Struct, frozen=True, kw_only=True):
 
 
 def serve_batch(
-    requests: Sequence[Request], *, engine: Engine, retriever: Retriever, catalogue: Catalogue, policy: ServePolicy
+    requests: Sequence[Request],
+    *,
+    engine: Engine,
+    retriever: Retriever,
+    catalogue: Catalogue,
+    policy: ServePolicy,
+    season: Season | None = None,
 ) -> list[Answer | SerenError]:
     """The answer to each request, or what was wrong with it.
 
@@ -85,6 +92,7 @@ def serve_batch(
         retriever: built from the catalogue; may be somewhat older, then its newest items are not found yet.
         catalogue: as it is now.
         policy: counts, weights and thresholds.
+        season: what everybody wants these days; it counts where the policy gives timeliness a weight.
 
     Returns:
         One outcome per request, in order. A request that fails takes nothing from its batch mates.
@@ -104,7 +112,7 @@ def serve_batch(
     ]
     scored = _score(engine, score)
     return [
-        _judged(request, one, scores, catalogue=catalogue, policy=policy, model_id=engine.model_id)
+        _judged(request, one, scores, catalogue=catalogue, policy=policy, model_id=engine.model_id, season=season)
         for request, one, scores in zip(requests, shortlisted, scored, strict=True)
     ]
 
@@ -117,6 +125,7 @@ def serve_packed(
     catalogue: Catalogue,
     policy: ServePolicy,
     profile: ProfilePolicy,
+    season: Season | None = None,
 ) -> list[Answer | SerenError]:
     """`serve_batch` of requests as they come on their topic; `profile` is the policy of the workers that sent them.
 
@@ -124,7 +133,7 @@ def serve_packed(
         EngineError: see `serve_batch`.
         UnknownVersion: a newer release wrote one of the profiles; nothing was answered.
     """
-    walk = partial(serve_batch, engine=engine, retriever=retriever, catalogue=catalogue, policy=policy)
+    walk = partial(serve_batch, engine=engine, retriever=retriever, catalogue=catalogue, policy=policy, season=season)
     return serve_unpacked(packed, walk, catalogue=catalogue, profile=profile)
 
 
@@ -227,6 +236,7 @@ def _judged(
     catalogue: Catalogue,
     policy: ServePolicy,
     model_id: str,
+    season: Season | None,
 ) -> Answer | SerenError:
     """What is published for one request that SerenGPT has judged."""
     if isinstance(one, SerenError):
@@ -239,7 +249,9 @@ def _judged(
         aligned = [aligned_score(score) for score in scores]
     except ValueError as error:
         return UnsoundAnswer(f"score: {error}")
-    return answered(request, one, aligned, catalogue=catalogue, policy=policy, tier="serengpt", model_id=model_id)
+    return answered(
+        request, one, aligned, catalogue=catalogue, policy=policy, tier="serengpt", model_id=model_id, season=season
+    )
 
 
 def answered(
@@ -251,6 +263,7 @@ def answered(
     policy: ServePolicy,
     tier: Tier,
     model_id: str,
+    season: Season | None = None,
 ) -> Answer:
     """What is published for one request whose candidates were judged.
 
@@ -262,8 +275,9 @@ def answered(
         policy: weights, places, cap, temperature.
         tier: who the judge is; an answer without an item is of the tier `nothing`, whoever gave it.
         model_id: which judge.
+        season: what everybody wants these days; None: not known.
     """
-    judged = prerank(one.promises, aligned, policy=policy.combine)
+    judged = prerank(one.promises, aligned, policy=policy.combine, timeliness=season.timeliness if season else None)
     selection = select(
         judged,
         seed=seed_of(request),

@@ -6,7 +6,7 @@ scoring call: `shortlist` before it, `prerank` after it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,7 +28,7 @@ class SlatePolicy(CombinePolicy):
     """
 
     novelty_weight: float = 0.0  # what the user owns or saw is filtered before (models.retrieval.filters)
-    timeliness_weight: float = 0.0  # recent history weighs more in retrieval and in the prompt already
+    timeliness_weight: float = 0.0  # needs a season (serengpt.season); then 0.5 to 1 is what validation liked
     aligned_weight: float = 1.0
     shift: float = 0.0  # the parts are computed, not answered in steps: a 0 means no
     sharpness: float = 3.0  # the sum of the weights: the plain product, on which the temperature of the draw rests
@@ -85,13 +85,20 @@ def shortlist(candidates: Sequence[Candidate], unexpected: Sequence[float], *, l
     )
 
 
-def prerank(promises: Sequence[Promise], aligned: Sequence[float], *, policy: CombinePolicy) -> tuple[Judged, ...]:
+def prerank(
+    promises: Sequence[Promise],
+    aligned: Sequence[float],
+    *,
+    policy: CombinePolicy,
+    timeliness: Callable[[str], float] | None = None,
+) -> tuple[Judged, ...]:
     """The candidates by their serendipity, best first, of equal ones by item id.
 
     Args:
         promises: as `shortlist` gave them.
         aligned: SerenGPT's score of each, in [0, 1], in the same order.
-        policy: how the three become one.
+        policy: how the parts become one.
+        timeliness: how timely an item is, in [0, 1], by id; None: not known. It counts where the policy gives it a weight.
 
     Raises:
         ValueError: the two do not have the same length.
@@ -101,13 +108,17 @@ def prerank(promises: Sequence[Promise], aligned: Sequence[float], *, policy: Co
         >>> [judged.serendipity for judged in prerank([mug], [0.5], policy=SlatePolicy())]
         [0.2]
     """
-    judged = [_judged(promise, round(value, DIGITS), policy) for promise, value in zip(promises, aligned, strict=True)]
+    times = [None if timeliness is None else round(timeliness(one.candidate.item_id), DIGITS) for one in promises]
+    judged = [
+        _judged(promise, round(value, DIGITS), time, policy)
+        for promise, value, time in zip(promises, aligned, times, strict=True)
+    ]
     return tuple(sorted(judged, key=lambda one: (-one.serendipity, one.item_id)))
 
 
-def _judged(promise: Promise, aligned: float, policy: CombinePolicy) -> Judged:
+def _judged(promise: Promise, aligned: float, timeliness: float | None, policy: CombinePolicy) -> Judged:
     relevance, unexpectedness = promise.candidate.relevance, promise.unexpectedness
-    parts = Parts(relevance=relevance, unexpectedness=unexpectedness, aligned=aligned)
+    parts = Parts(relevance=relevance, unexpectedness=unexpectedness, aligned=aligned, timeliness=timeliness)
     return Judged(
         item_id=promise.candidate.item_id,
         relevance=relevance,

@@ -154,6 +154,8 @@ class SerenGPTSettings:
     engine: str = "ctranslate2"
     # A checkpoint folder, or a registry of versions (seren models), which is followed; empty: the small one in the package.
     model: str = ""
+    # What everybody wants these days, as `seren train season` writes it each night; read at start. Empty: not known.
+    season: str = ""
     key_file: str = ""  # holds the key that a registry's versions are signed with; empty: their contents alone are checked
     threads: int = 1  # on the CPU
     # A folder that `seren train distil` made: who answers when the model cannot. Empty: the one in the package where the model

@@ -17,6 +17,7 @@ from models.pipeline import Answer, ServePolicy, serve_packed, serve_unpacked
 from models.pretrained import distilled_folder
 from models.profiles import ProfilePolicy
 from models.retrieval import Retriever
+from models.season import Season
 from models.serengpt.engine import Engine
 from streams.agents.answering import Rung
 from streams.engines import LoadedEngine
@@ -33,6 +34,7 @@ def load_judge(
     policy: ServePolicy,
     profile: ProfilePolicy,
     around: Callable[[Engine], Engine] | None = None,
+    season: Season | None = None,
 ) -> Callable[[Sequence[PackedRequest]], list[Answer | SerenError]]:
     """The judging walk with everything that it needs.
 
@@ -43,9 +45,18 @@ def load_judge(
         policy: counts, weights and thresholds.
         profile: the policy by which the profiles in the requests were made.
         around: puts a meter, a score log or both around the engine, see `streams.engines.metered`; None: nothing.
+        season: what everybody wants these days, see `season_in`; None: not known.
     """
     asked = around(engine) if around else engine
-    serve = partial(serve_packed, engine=asked, retriever=retriever, catalogue=catalogue, policy=policy, profile=profile)
+    serve = partial(
+        serve_packed,
+        engine=asked,
+        retriever=retriever,
+        catalogue=catalogue,
+        policy=policy,
+        profile=profile,
+        season=season,
+    )
     return partial(_by_one_version, engine, serve) if isinstance(engine, LiveEngine) else serve
 
 
@@ -57,6 +68,15 @@ def _by_one_version(
     """A batch whose titles and scores are of one version of the model, whatever is promoted meanwhile."""
     with live.batch():
         return serve(requests)
+
+
+def season_in(path: str) -> Season | None:
+    """The season in the configured file, `serengpt.season`; None where none is configured.
+
+    Raises:
+        CheckpointError: the file is missing or holds no season.
+    """
+    return Season.load(Path(path)) if path else None
 
 
 def distilled_folder_of(distilled: str, model: str) -> Path | None:

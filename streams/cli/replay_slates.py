@@ -71,7 +71,7 @@ def serve_requests(
     from streams.model_calls import ModelCalls
     from streams.offline import Refusals, read_items
     from streams.offline.slates import serve_all
-    from streams.serve import load_judge
+    from streams.serve import load_judge, season_in
 
     catalogue, calls, model = Catalogue(read_items(source, Refusals())), ModelCalls(), settings.serengpt
     judge = load_judge(
@@ -81,6 +81,7 @@ def serve_requests(
         policy=settings.serve,
         profile=settings.rules.profile,
         around=metered(calls, scores.log),
+        season=season_in(model.season),
     )
     users = sorted(requests)[:limit]
     started_s, written = time.monotonic(), 0

@@ -19,6 +19,7 @@ from streams.cli.train_denoise import denoise
 from streams.cli.train_distil import distil
 from streams.cli.train_pairs import pairs
 from streams.cli.train_sasrec import sasrec
+from streams.cli.train_season import season
 from streams.cli.train_small import small
 from streams.cli.train_tower import tower
 from streams.cli.train_verdicts import verdicts
@@ -46,6 +47,7 @@ def train_group() -> None:
 
 train_group.add_command(tower)
 train_group.add_command(sasrec)
+train_group.add_command(season)
 train_group.add_command(distil)
 train_group.add_command(data)
 train_group.add_command(verdicts)

@@ -54,7 +54,7 @@ def judging(config: Path | None, log_level: str) -> None:
     from streams.engines import checkpoint_folder, load_engine, load_hosted_engine, metered
     from streams.model_calls import ModelCalls, TokenCounts
     from streams.scores.log import ScoreLog
-    from streams.serve import distilled_folder_of, load_judge, load_rungs, run
+    from streams.serve import distilled_folder_of, load_judge, load_rungs, run, season_in
 
     settings = settings_of(config)
     calls, model = ModelCalls(), settings.serengpt
@@ -66,7 +66,8 @@ def judging(config: Path | None, log_level: str) -> None:
     engine = load(model.engine, model.model, threads=model.threads, key_file=model.key_file)
     catalogue = Catalogue(asyncio.run(load_items(settings)))
     retriever, policy, profile = Retriever.build(catalogue, tower_folder()), settings.serve, settings.rules.profile
-    judge = partial(load_judge, catalogue, engine=engine, retriever=retriever, policy=policy, profile=profile)
+    season = season_in(model.season)
+    judge = partial(load_judge, catalogue, engine=engine, retriever=retriever, policy=policy, profile=profile, season=season)
     rungs = load_rungs(
         catalogue,
         retriever=retriever,

@@ -18,7 +18,9 @@ from models.pretrained import serengpt_folder
 from models.profiles.policy import DAY_MS
 from models.registry.gate import Gate, Metrics, refusals
 from models.retrieval import Tower
+from models.season import Season
 from streams.cli.evaluate import evaluate_group
+from streams.cli.train_season import season
 from streams.logs import About, write_log
 
 FIRST_MS = 1_700_000_000_000 // DAY_MS * DAY_MS
@@ -200,3 +202,15 @@ def test_evaluate_ablation_of_a_folder_without_checkpoints_says_what_it_needs(lo
     result = CliRunner().invoke(evaluate_group, ["ablation", str(log_folder)])
     assert isinstance(result.exception, CheckpointError)
     assert "at least 1 checkpoint" in str(result.exception)
+
+
+def test_train_season_counts_what_was_wanted_before_the_evening(log_folder: Path, tmp_path: Path) -> None:
+    """Up to the end of day 1: items 0 to 3 on day 0, items 1 to 4 on day 1."""
+    evening_ms = FIRST_MS + 2 * DAY_MS
+    options = {"--log": log_folder, "--out": tmp_path / "season.json", "--until-ms": evening_ms, "--half-life-days": 1}
+    result = CliRunner().invoke(season, [str(part) for option in options.items() for part in option])
+    assert result.exit_code == 0, result.output
+    found = Season.load(tmp_path / "season.json")
+    assert set(found.wants) == {f"{leaf:02}-0" for leaf in range(5)}
+    assert found.wants["01-0"] == pytest.approx(0.25 + 0.5)
+    assert found.mean == pytest.approx(4 * (0.25 + 0.5) / 160)
