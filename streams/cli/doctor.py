@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import platform
 import sys
 from dataclasses import asdict
@@ -41,6 +42,7 @@ def doctor(*, config: Path | None, workers: tuple[str, ...], as_json: bool) -> N
     """Print the configuration (never its secrets) and check Redis, Kafka, the topics, the workers' progress and the models."""
     from streams.checks import check_all, versions
     from streams.config import masked
+    from streams.profiling_check import check_profiling
     from streams.worker_health import check_worker
 
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it cannot reach is said by the checks, once
@@ -55,6 +57,8 @@ def doctor(*, config: Path | None, workers: tuple[str, ...], as_json: bool) -> N
             key_file=settings.serengpt.key_file,
         )
     )
+    if settings.rules.profile.inference.enabled:
+        checks += asyncio.run(check_profiling(settings.kafka.bootstrap, settings.profiling, os.environ))
     checks += [check for url in workers for check in check_worker(url)]
     is_well = all(check.status != "failed" for check in checks)
     if as_json:

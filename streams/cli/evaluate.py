@@ -9,6 +9,7 @@ from streams.cli.evaluate_compression import compression
 from streams.cli.evaluate_diversity import diversity, gate
 from streams.cli.evaluate_imagine import imagine
 from streams.cli.evaluate_judge import judge_command
+from streams.cli.evaluate_profiles import profiles
 from streams.cli.evaluate_ranking import ranking
 
 
@@ -22,5 +23,6 @@ evaluate_group.add_command(diversity)
 evaluate_group.add_command(gate)
 evaluate_group.add_command(ablation)
 evaluate_group.add_command(compression)
+evaluate_group.add_command(profiles)
 evaluate_group.add_command(imagine)
 evaluate_group.add_command(judge_command)
