@@ -13,7 +13,7 @@ from streams.scores.log import ScoreLog
 
 logger = logging.getLogger(__name__)
 
-# After a failure: a topic that nobody made, or a broker that is away, must not hold up each batch of slates anew.
+# Seconds after a failure: a topic that nobody made, or a broker that is away, must not hold up each batch of slates anew.
 PAUSE_S = 30.0
 
 
@@ -25,9 +25,11 @@ class ScoreWriter:
         produce: puts records on a topic.
         record_s: seconds that one sending may take.
         clock: the machine's.
+        pause_s: seconds without a try after a failure.
     """
 
-    def __init__(self, log: ScoreLog, produce: Produce, *, record_s: float, clock: Clock) -> None:
+    def __init__(self, log: ScoreLog, produce: Produce, *, record_s: float, clock: Clock, pause_s: float = PAUSE_S) -> None:
+        self._pause_s = pause_s
         self._log = log
         self._produce = produce
         self._record_s = record_s
@@ -45,11 +47,11 @@ class ScoreWriter:
             async with asyncio.timeout(self._record_s):
                 await self._produce(topics.SCORES, records)
         except (BrokerError, TimeoutError) as error:
-            self._resume_s = self._clock.monotonic() + PAUSE_S
+            self._resume_s = self._clock.monotonic() + self._pause_s
             self._log.count("unsent", len(records))
             logger.warning(
                 "%d answers are not on %s and will be asked for again: %s; next try in %g s",
-                len(records), topics.SCORES, error or f"no answer within {self._record_s} s", PAUSE_S,
+                len(records), topics.SCORES, error or f"no answer within {self._record_s} s", self._pause_s,
             )  # fmt: skip
         else:
             self._log.count("sent", len(records))

@@ -14,6 +14,7 @@ from models.errors import SerenError
 from models.profiles import decode
 from streams import codec, topics
 from streams.keys import profile_key, slate_key
+from streams.scores.record import decode_record
 from streams.simulation.broker import Record
 from streams.simulation.keyspace import Keyspace, Write
 from streams.simulation.model import MODEL_ID, answer
@@ -80,6 +81,7 @@ def check_end(
         *_check_slates(keyspace, asked, truth, live=live),
         *_check_labels(logs, truth, partitions, names),
         *_check_letters(logs, requests, truth, names),
+        *_check_scores(logs.get(TP(topics.SCORES, 0), ())),
     ]
 
 
@@ -173,3 +175,16 @@ def _check_letters(
     invented = {one for one in found if one.topic != topics.REQUESTS} - truth.buried
     if invented:
         yield f"dead letters: {sorted(invented)} are invented"
+
+
+def _check_scores(records: Iterable[Record]) -> Iterable[str]:
+    """Every answer on the topic is believed by its next reader, and one question has one answer."""
+    answers: dict[bytes, bytes] = {}
+    for record in records:
+        key, value = record.key or b"", record.value or b""
+        try:
+            decode_record(value, key=key)
+        except SerenError as error:
+            yield f"score log: {error}"
+        if answers.setdefault(key, value) != value:
+            yield f"score log: two answers to {key.decode()}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, cast
 
 from faust.types import TP
@@ -18,6 +19,7 @@ from redis.asyncio import Redis
 from models.entities import PackedRequest
 from models.errors import SerenError
 from models.pipeline import Answer
+from models.serengpt.address import Decoding
 from streams import topics
 from streams.agents.answering import Serve
 from streams.agents.judging import JudgingWorker
@@ -26,10 +28,13 @@ from streams.agents.profiles import ProfilesWorker
 from streams.knowledge import Knowledge
 from streams.partition import Rules
 from streams.production import Outgoing, Produce
+from streams.scores.engine import LoggedEngine
+from streams.scores.log import ScoreLog
+from streams.scores.writer import ScoreWriter
 from streams.simulation.broker import Broker, Group
 from streams.simulation.chance import Chance
 from streams.simulation.loop import Process, ProcessClock, VirtualLoop
-from streams.simulation.model import answer
+from streams.simulation.model import SimulatedEngine, answer_with
 from streams.simulation.redis import Client, Server
 from streams.state import PartitionStore, ProfileStore
 from streams.store import SlateStore
@@ -41,6 +46,9 @@ TICK_S = 0.4
 _BUFFERED_CHUNKS = 2
 _RECORDS_PER_CHUNK = 6
 _HARD_TTL_MS = 86_400_000
+_OF_NO_USER = (topics.DEAD_LETTERS, topics.SCORES)  # here they have one partition
+_SCORES_BYTES = 4_000  # of a worker's score log: a handful of answers, so that some are evicted
+_RECORD_S = 2.0
 
 Ended = Callable[[BaseException], None]
 
@@ -195,7 +203,7 @@ class Machinery:
 
         async def produce(topic: str, records: Sequence[Outgoing]) -> None:
             for key, value, headers in records:
-                partition = 0 if topic == topics.DEAD_LETTERS else self._partition_of[(key or b"").decode()]
+                partition = 0 if topic in _OF_NO_USER else self._partition_of[(key or b"").decode()]
                 await self.broker.produce(TP(topic, partition), key=key, value=value, headers=headers)
 
         return produce
@@ -209,14 +217,23 @@ class Running:
         group: its group.
         consumer: its membership.
         worker: what does the work.
+        scores: the counts of its score log.
     """
 
-    def __init__(self, process: Process, group: Group, consumer: Consumer, worker: Worker) -> None:
+    def __init__(
+        self, process: Process, group: Group, consumer: Consumer, worker: Worker, scores: Counter[str] | None = None
+    ) -> None:
+        self.scores = Counter() if scores is None else scores
         self.process = process
         self.group = group
         self.consumer = consumer
         self.worker = worker
         consumer.worker = worker
+
+    @property
+    def counts(self) -> Counter[str]:
+        """The worker's, and its score log's as `score_log_...`."""
+        return self.worker.counts + Counter({f"score_log_{name}": count for name, count in self.scores.items()})
 
     def start(self, loop: VirtualLoop, tasks: Mapping[str, Callable[[], Coroutine[Any, Any, None]]], ended: Ended) -> None:
         """Starts its tasks; `ended` is told of an error that nothing handles."""
@@ -274,8 +291,12 @@ def start_judging(
         await asyncio.sleep(machinery.chance.dice.uniform(0.001, answer_s))
         return serve(requests)
 
+    scores = ScoreLog(cache_bytes=_SCORES_BYTES, pending_bytes=_SCORES_BYTES)
+    for record in machinery.broker.logs.get(TP(topics.SCORES, 0), ()):  # as `streams.scores.topic` reads them
+        scores.read(record.value or b"", key=record.key or b"")
+    engine = LoggedEngine(SimulatedEngine(), scores, decoding=Decoding.of())
     worker = JudgingWorker(
-        serve=answer,
+        serve=partial(answer_with, engine),
         slates=SlateStore(machinery.client(), tenant=TENANT, hard_ttl_ms=_HARD_TTL_MS),
         produce=machinery.producer(),
         commit=consumer.commit,
@@ -283,7 +304,9 @@ def start_judging(
         run=run,
         clock=ProcessClock(machinery.loop, process),
     )
-    running = Running(process, group, consumer, cast("Worker", worker))
+    clock = ProcessClock(machinery.loop, process)
+    worker.record = ScoreWriter(scores, machinery.producer(), record_s=_RECORD_S, clock=clock, pause_s=_RECORD_S).write
+    running = Running(process, group, consumer, cast("Worker", worker), scores.counts)
     tasks = {f"serves {number}": worker.serve_forever for number in range(concurrency)}
     running.start(machinery.loop, tasks, ended)
     return running

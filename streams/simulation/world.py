@@ -120,7 +120,7 @@ class _World:
             self._failures.append(f"deadlock: {error}")
         self._failures += self._loop.broken
         for running in self._slots.values():
-            self._counts += Counter() if running is None else running.worker.counts
+            self._counts += Counter() if running is None else running.counts
         if not self._failures:
             self._failures += self._compare()
         return Outcome(
@@ -236,7 +236,7 @@ class _World:
         if running is None:
             return
         self._slots[name] = None
-        self._counts += running.worker.counts
+        self._counts += running.counts
         self._loop.kill(running.process)
         later = self._loop.call_later
         later(0.0 if self._healed else noticed_s, running.group.put_out, running.consumer, context=SERVERS)

@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 
+from models.serengpt.address import imagine_address
 from streams.agents import judging, profiles
 from streams.agents.limits import JudgingLimits
 from streams.checkpoint import checkpoint
 from streams.ledger import OffsetLedger
 from streams.partition import Partition
+from streams.scores import engine, record
 from streams.simulation import keyspace, world
 from streams.simulation.keyspace import Keyspace
 from streams.simulation.world import Outcome, simulate
@@ -60,6 +62,8 @@ def test_worlds_fail_in_every_way() -> None:
     assert {"partitions_lost", "releases_abandoned", "already_applied", "evicted", "coalesced", "labels"} <= counts.keys()
     assert {"requests_visit", "requests_search", "requests_drift", "duplicates", "requests_superseded"} <= counts.keys()
     assert {"dead_letters_DecodeError", "dead_letters_RequestError"} <= counts.keys()
+    known = {f"score_log_{name}" for name in ("imagine_hits", "imagine_misses", "sent", "unsent", "evicted")}
+    assert known <= counts.keys()
 
 
 def test_world_is_the_same_in_every_process() -> None:
@@ -93,6 +97,15 @@ def test_committing_before_the_checkpoint_is_seen_as_lost_events(monkeypatch: py
 
     monkeypatch.setattr(profiles, "checkpoint", hasty)
     assert seen(simulate, ": events ", within=200)
+
+
+def test_score_log_that_mixes_up_questions_is_seen_as_wrong_slates(monkeypatch: pytest.MonkeyPatch) -> None:
+    def careless(asked: Any, decoding: str, cue: str, *, n: int, seed: int) -> str:
+        return imagine_address(asked, decoding, cue, n=n, seed=seed % 7)
+
+    monkeypatch.setattr(engine, "imagine_address", careless)
+    monkeypatch.setattr(record, "imagine_address", careless)
+    assert seen(simulate, "slate of ", within=200)
 
 
 def test_unfenced_publish_is_seen_as_a_slate_that_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
