@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from models.serengpt.address import imagine_address
-from streams.agents import judging, profiles
+from streams.agents import profiles, unfinished
 from streams.agents.limits import JudgingLimits
 from streams.checkpoint import checkpoint
 from streams.ledger import OffsetLedger
@@ -153,8 +153,8 @@ class FaustsLedger(OffsetLedger):
 
 
 def test_faust_s_own_ledger_at_concurrency_two_is_seen_as_a_lost_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judging, "OffsetLedger", FaustsLedger)
-    assert seen(partial(simulate, concurrency=2), "slate of ", within=600)
+    monkeypatch.setattr(unfinished, "OffsetLedger", FaustsLedger)
+    assert seen(partial(simulate, concurrency=2), "slate of ", within=800)
 
 
 def test_ledger_of_ours_at_concurrency_two_loses_no_request() -> None:
