@@ -47,7 +47,7 @@ _Keys = tuple[str, ...]  # a key as its section and its name: ("kafka", "bootstr
 
 PREFIX = "SEREN_"
 
-ENGINES = ("ctranslate2", "torch")  # `streams.engines` loads them
+ENGINES = ("ctranslate2", "torch", "vllm")  # `streams.engines` loads them
 
 # key -> the least and the most that makes sense; every other number is at least 0
 _BOUNDS: dict[str, tuple[float, float]] = {
@@ -61,6 +61,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "judging.attempts": (1, 100),
     "judging.max_failures": (1, 1_000_000),
     "judging.batch": (1, 1024),
+    "judging.side_by_side": (1, 64),
     "judging.max_waiting": (1, 1_000_000),  # with room for nobody, nothing would ever be answered
     "judging.hard_ttl_s": (1, 3.2e9),
     "tiers.failures_count": (1, 1_000),
@@ -151,6 +152,7 @@ class SerenGPTSettings:
     """Which model answers, and where it runs."""
 
     # ctranslate2: int8 on the CPU. torch: bf16 on a GPU, float32 on the CPU without one; needs the extra seren[torch].
+    # vllm: a server of its own for many users on a GPU; needs the extra seren[vllm].
     engine: str = "ctranslate2"
     # A checkpoint folder, or a registry of versions (seren models), which is followed; empty: the small one in the package.
     model: str = ""

@@ -1,4 +1,4 @@
-"""The judging worker: requests in, slates out. One Faust agent takes requests; one task serves them in batches.
+"""The judging worker: requests in, slates out. One Faust agent takes requests; tasks serve them in batches.
 
 Of one user's waiting requests only the newest is answered; the others are finished with it. An offset is committed when
 nothing before it is unfinished, after the slates are in Redis. So a crash repeats work and loses none, and the fence makes the
@@ -191,7 +191,8 @@ class JudgingWorker:
 
     async def serve_forever(self) -> None:
         """Serves what waits, batch by batch, the most valuable first, and sees to it that what was published stays."""
-        work = (self._serve_waiting(), self._settle_published(), self._probe_now_and_then())
+        serving = [self._serve_waiting() for _ in range(self._limits.side_by_side)]
+        work = (*serving, self._settle_published(), self._probe_now_and_then())
         tasks = [asyncio.create_task(one) for one in work]
         try:
             await asyncio.gather(*tasks)

@@ -48,6 +48,9 @@ class JudgingLimits:
     """What bounds a judging worker."""
 
     batch: int = 8  # requests served together; more shares prompts better and makes the first one wait longer
+    # Batches served at once, so that new requests enter while others are being written. One fits an engine that answers one
+    # call at a time, as the embedded one does; vLLM merges what it is asked at once, and is kept busy by four to eight.
+    side_by_side: int = 1
     attempts: int = 3  # tries of a request alone, after its batch has failed, before it goes to the dead letters
     attempt_s: float = 1.0  # between two of them: long enough for what was short of memory to recover
     # Requests in a row that used up their tries: then it is not they who are wrong, and the worker stops.

@@ -58,6 +58,35 @@ async def test_batches_take_the_oldest_first_and_a_newer_request_keeps_its_elder
     assert house.judge.batches == [[("u", 4), ("v", 2)], [("w", 3)]]
 
 
+async def test_requests_that_come_while_others_are_answered_are_asked_about_beside_them(house: House) -> None:
+    worker = await house.worker(0, side_by_side=2)
+    house.judge.open.clear()
+    await worker.take(chunk(request("u", 1)))
+    async with serving(worker):
+        await until(lambda: len(house.judge.batches) == 1)
+        await worker.take(chunk(request("v", 2), first=1))
+        await until(lambda: len(house.judge.batches) == 2)
+        await worker.take(chunk(request("w", 3), first=2))
+        await asyncio.sleep(0.05)
+        assert house.judge.batches == [[("u", 1)], [("v", 2)]], "two at once, and no third"
+        house.judge.open.set()
+        await until(lambda: house.commits[-1:] == [{0: 3}])
+    assert house.judge.batches[2] == [("w", 3)]
+
+
+async def test_user_who_is_asked_about_twice_at_once_keeps_the_newer_answer(house: House) -> None:
+    worker = await house.worker(0, side_by_side=2)
+    house.judge.open.clear()
+    await worker.take(chunk(request("u", 1)))
+    async with serving(worker):
+        await until(lambda: len(house.judge.batches) == 1)
+        await worker.take(chunk(request("u", 2), first=1))
+        await until(lambda: len(house.judge.batches) == 2)
+        house.judge.open.set()
+        await until(lambda: house.commits[-1:] == [{0: 2}])
+    assert await house.offset_of("u") == 2
+
+
 # ---- when an offset is committed
 
 
