@@ -54,6 +54,14 @@ def peak_memory_mib(network: Network) -> float | None:
     return torch.cuda.max_memory_allocated(network.device) / 2**20 if network.device.type == "cuda" else None
 
 
+def used_memory_mib() -> float | None:
+    """The device memory that is in use now, by all processes; None without a GPU."""
+    if not torch.cuda.is_available():
+        return None
+    free, total = torch.cuda.mem_get_info()
+    return float(total - free) / 2**20
+
+
 def _prefill_operations(network: Network, prompts: Sequence[Sequence[int]]) -> float:
     """Two for each weight and token; and in attention two products over half of each square, for that is what is causal."""
     shape = network.shape

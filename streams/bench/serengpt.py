@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from models.entities import Behaviour, Digest
 from models.errors import SerenError
@@ -40,6 +40,21 @@ class Load:
     def scored_tokens(self) -> int:
         """Tokens that scoring reads when each prompt is read once."""
         return sum(map(len, self.prompts)) + len(self.prompts) * sum(len(ids) + 1 for ids in self.candidate_ids)
+
+
+@runtime_checkable
+class KeepsPrefixes(Protocol):
+    """An engine that counts what it did not have to read anew."""
+
+    @property
+    def asked_tokens(self) -> int:
+        """Of prompts and titles."""
+        ...
+
+    @property
+    def cached_tokens(self) -> int:
+        """Of those, the ones that were taken from its cache."""
+        ...
 
 
 def make_load(
@@ -80,10 +95,13 @@ def make_load(
     )
 
 
-def meanings(load: Load, model: str) -> dict[str, Meaning]:
-    """What the numbers of `through_engine` stand for."""
+def meanings(load: Load, model: str, *, keeps_prefixes: bool) -> dict[str, Meaning]:
+    """What the numbers of `through_engine` stand for; with those of an engine that counts its prefixes, or without."""
     tokens = sum(map(len, load.prompts)) / len(load.prompts)
     users = f"{len(load.digests)} users, profiles of {tokens:.0f} tokens"
+    hits = Meaning(
+        "ratio", "of the tokens of prompts and titles that were asked for, in the whole run, each question counted once"
+    )
     return {
         "imagine": Meaning("users/s", f"{load.imagined} titles for each of {users}, in one call; {model}"),
         "imagined tokens": Meaning("tokens/s", f"of those titles, at most {TITLE_TOKENS} each"),
@@ -93,11 +111,13 @@ def meanings(load: Load, model: str) -> dict[str, Meaning]:
         "scored tokens": Meaning("tokens/s", "of that, each prompt counted once"),
         "first slate p50": Meaning("ms", "one user alone: titles imagined, candidates scored"),
         "first slate p99": Meaning("ms", f"the same; of {len(load.digests)} users, so the slowest of them below a hundred"),
+        **({"prefix hits": hits} if keeps_prefixes else {}),
     }
 
 
 def through_engine(engine: Engine, tokenizer: TitleTokenizer, load: Load) -> dict[str, float]:
     """One run. Raises the first error among the answers."""
+    before = _prefixes(engine)
     wishes = [ImagineRequest(digest=digest, n=load.imagined, seed=n) for n, digest in enumerate(load.digests)]
     started_s = time.perf_counter()
     titles = [_answer(outcome) for outcome in engine.imagine(wishes)]
@@ -119,7 +139,18 @@ def through_engine(engine: Engine, tokenizer: TitleTokenizer, load: Load) -> dic
         "scored tokens": load.scored_tokens / score_s,
         "first slate p50": quantile(waits_s, 0.5) * 1_000,
         "first slate p99": quantile(waits_s, 0.99) * 1_000,
+        **_hits(before, _prefixes(engine)),
     }
+
+
+def _prefixes(engine: Engine) -> tuple[int, int] | None:
+    return (engine.cached_tokens, engine.asked_tokens) if isinstance(engine, KeepsPrefixes) else None
+
+
+def _hits(before: tuple[int, int] | None, after: tuple[int, int] | None) -> dict[str, float]:
+    if before is None or after is None:
+        return {}
+    return {"prefix hits": (after[0] - before[0]) / (after[1] - before[1])}
 
 
 def scores(engine: Engine, load: Load) -> list[tuple[Scored, ...]]:

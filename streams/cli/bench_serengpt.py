@@ -118,7 +118,7 @@ def _load(engine: str, folder: Path, shape: str | None, *, threads: int, profile
     from streams.bench.naive import stored_model
 
     torch.set_num_threads(threads)
-    device, precision = placed("" if engine == "torch" else "cpu")
+    device, precision = placed("cpu" if engine == "ctranslate2" else "")
     naive = stored_model(folder, device=device, precision=precision)
     return _Sides(loaded, loaded if isinstance(loaded, TorchEngine) else None, naive)
 
@@ -157,10 +157,11 @@ def _measured(sides: _Sides, tokenizer: TitleTokenizer, load: Load, *, naive_tit
     from streams.bench import serengpt as work
     from streams.bench.figures import Figure, repeated
 
-    meanings = work.meanings(load, f"{sides.engine.model_id}, {sides.engine.runtime}")
+    model, keeps_prefixes = f"{sides.engine.model_id}, {sides.engine.runtime}", isinstance(sides.engine, work.KeepsPrefixes)
+    meanings = work.meanings(load, model, keeps_prefixes=keeps_prefixes)
     meanings |= _naive_meanings(load, naive_titles) if sides.naive is not None else {}
     if sides.torch is not None:
-        from streams.bench.roofline import peak_memory_mib, roofline, roofline_meanings
+        from streams.bench.roofline import roofline, roofline_meanings
 
         meanings |= roofline_meanings(sides.torch.network, samples=load.imagined)
         together = load.prompts[: sides.torch.batching.room(max(map(len, load.prompts)))]
@@ -175,10 +176,21 @@ def _measured(sides: _Sides, tokenizer: TitleTokenizer, load: Load, *, naive_tit
 
     work.warm(sides.engine, load)
     figures = repeated(measure, meanings, n=len(load.digests), runs=runs)
-    peak = peak_memory_mib(sides.torch.network) if sides.torch is not None else None
-    if peak is not None:
-        figures.append(Figure(name="device memory", unit="MiB", what="most at any time, both sides", n=1, runs=(peak,)))
+    what, memory = _device_memory(sides)
+    if memory is not None:
+        figures.append(Figure(name="device memory", unit="MiB", what=what, n=1, runs=(memory,)))
     return figures
+
+
+def _device_memory(sides: _Sides) -> tuple[str, float | None]:
+    """What is known of the GPU's memory: of an engine in this process its peak; of one in another what is in use."""
+    if sides.naive is None:
+        return "", None
+    from streams.bench.roofline import peak_memory_mib, used_memory_mib
+
+    if sides.torch is not None:
+        return "most at any time, both sides", peak_memory_mib(sides.torch.network)
+    return "in use at the end, by all processes", used_memory_mib()
 
 
 def _naive_meanings(load: Load, titles: int) -> dict[str, Meaning]:
