@@ -51,6 +51,7 @@ class Wish(NamedTuple):
     digest: Digest
     seed: int
     seen: tuple[int, ...] = ()
+    priority: int = 0  # among the requests that wait for the engine: the lowest first
 
 
 def imagine(
@@ -102,7 +103,7 @@ def keep_best(titles: Sequence[str], values: Sequence[float], *, count: int, lik
 
 def _request(wish: Wish, *, count: int, titles: CatalogueTitles | None, policy: ImaginePolicy) -> ImagineRequest:
     if titles is None or not policy.is_within_catalogue:
-        return ImagineRequest(digest=wish.digest, n=policy.sampled(count), seed=wish.seed)
+        return ImagineRequest(digest=wish.digest, n=policy.sampled(count), seed=wish.seed, priority=wish.priority)
     return ImagineRequest(
         digest=wish.digest,
         n=policy.sampled(count),
@@ -110,7 +111,12 @@ def _request(wish: Wish, *, count: int, titles: CatalogueTitles | None, policy: 
         within=titles,
         avoided=wish.seen if policy.is_new_only else (),
         is_distinct=policy.is_distinct,
+        priority=wish.priority,
     )
+
+
+def _score(wish: Wish, titles: tuple[str, ...]) -> ScoreRequest:
+    return ScoreRequest(digest=wish.digest, titles=titles, priority=wish.priority)
 
 
 def _best(
@@ -126,7 +132,7 @@ def _best(
     read = {place: read_titles(found) for place, found in enumerate(sampled) if not isinstance(found, SerenError)}
     choice = {place: tuple(filter(is_readable, distinct(found.titles))) for place, found in read.items()}
     asked = [place for place, titles in choice.items() if len(titles) > count]
-    scored = ask(engine.score, [ScoreRequest(digest=wishes[place].digest, titles=choice[place]) for place in asked])
+    scored = ask(engine.score, [_score(wishes[place], choice[place]) for place in asked])
     for place, scores in zip(asked, scored, strict=True):
         kept = _kept(choice[place], scores, count=count, likeness_weight=policy.likeness_weight)
         malformed = tuple(error.text for error in read[place].malformed)

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from models.catalogue import Catalogue
-from models.entities import Candidate, Filtered, Item, PackedRequest, Request, ScoredItem, Tier, Trace
+from models.entities import Candidate, Filtered, Item, PackedRequest, Request, ScoredItem, Tier, Trace, TriggerReason
 from models.errors import DecodeError, RequestError, SerenError, UnknownVersion, UnsoundAnswer
 from models.evidence import EvidencePolicy, reason
 from models.imagining import ImaginePolicy, Wish, imagine
@@ -37,6 +37,8 @@ from models.serengpt.tokens import is_readable
 from models.unexpectedness import UnexpectednessPolicy, likenesses, unexpectedness
 
 _SEED_BYTES = 4
+# Whose questions an engine with a queue takes first: those of a user who is here, before those of one whose profile moved.
+PRIORITIES: dict[TriggerReason, int] = {"visit": 0, "search": 0, "drift": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,14 +102,16 @@ def serve_batch(
     Raises:
         EngineError: the engine failed as a whole; no request has an answer, and `retriable` says what to do.
     """
-    wishes = [Wish(request.digest, seed_of(request), request.seen.categories) for request in requests]
+    wishes = [
+        Wish(request.digest, seed_of(request), request.seen.categories, PRIORITIES[request.reason]) for request in requests
+    ]
     titles = retriever.titles if policy.imagine.is_within_catalogue else None
     imagined = imagine(wishes, count=policy.imagine_count, engine=engine, titles=titles, policy=policy.imagine)
     shortlisted = [
         _shortlisted(request, titles, retriever, catalogue, policy) for request, titles in zip(requests, imagined, strict=True)
     ]
     score = [
-        one if isinstance(one, SerenError) else ScoreRequest(digest=request.digest, titles=_titles(one, catalogue))
+        one if isinstance(one, SerenError) else _score_request(request, one, catalogue)
         for request, one in zip(requests, shortlisted, strict=True)
     ]
     scored = _score(engine, score)
@@ -330,8 +334,9 @@ def _trace(
     )
 
 
-def _titles(one: Shortlisted, catalogue: Catalogue) -> tuple[str, ...]:
-    return tuple(_item(catalogue, promise.candidate.item_id).title for promise in one.promises)
+def _score_request(request: Request, one: Shortlisted, catalogue: Catalogue) -> ScoreRequest:
+    titles = tuple(_item(catalogue, promise.candidate.item_id).title for promise in one.promises)
+    return ScoreRequest(digest=request.digest, titles=titles, priority=PRIORITIES[request.reason])
 
 
 def _item(catalogue: Catalogue, item_id: str) -> Item:

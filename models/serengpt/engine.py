@@ -11,6 +11,8 @@ The contract, for whoever implements or calls it:
 * Calls block. An engine may be called by several threads.
 * An engine whose calls may take long has an attribute `moved`: a number that changes with every token, or answer, that it
   makes. Whoever watches it tells slow from stuck by that; without it only calls that come back count as movement.
+* `priority` says which of the waiting requests is taken first: the lowest. It changes when an answer comes, never what it is:
+  so it belongs in no key of a stored answer. An engine that has no queue of its own takes no notice of it.
 
 Knows nothing about runtimes, catalogues or profiles.
 """
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from msgspec import Struct
@@ -69,6 +72,7 @@ class ImagineRequest(Struct, frozen=True, kw_only=True):
     within: CatalogueTitles | None = None
     avoided: tuple[int, ...] = ()
     is_distinct: bool = False
+    priority: int = 0
 
     @property
     def way(self) -> str:
@@ -91,6 +95,7 @@ class ScoreRequest(Struct, frozen=True, kw_only=True):
 
     digest: Digest
     titles: tuple[str, ...]
+    priority: int = 0
 
 
 class Scored(Struct, frozen=True):
@@ -127,6 +132,23 @@ class Engine(Protocol):
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[Scored, ...] | SerenError]:
         """One `Scored` for each title, in the order of the titles; a title that is asked twice is answered twice."""
+        ...
+
+
+class Swappable(Protocol):
+    """An engine that can change its checkpoint where there is no room for two of them, as on a GPU that one fills.
+
+    An engine without this is swapped from outside: a new one is loaded beside it, and the old one closed after its last call.
+    """
+
+    def swap(self, folder: Path) -> None:
+        """Answers with another checkpoint, or adapter of it, from the next call on; `model_id` is then another one.
+
+        No call is lost: those under way end with what they began with, those that come meanwhile wait.
+
+        Raises:
+            CheckpointError: the folder is no checkpoint that this engine can run; what answered goes on.
+        """
         ...
 
 
