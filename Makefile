@@ -12,6 +12,7 @@ unexport PYTHONPATH PYTHONHOME
 VENV := .venv
 PY := $(VENV)/bin/python
 PEERS := .venv-peers
+VLLM := .venv-vllm
 SCALE := --full
 BENCH_SERVERS := RUN_FOLDER=$(CURDIR)/.run/bench COMPOSE_PROJECT_NAME=seren-bench
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --no-input
@@ -22,7 +23,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3 python3.12 python3.13,$(
 # Files that import torch, atheris, or a tool of the benchmark's peers, at their top can be collected only where that is installed.
 TORCH_FILES = $(shell grep -rlE --include='*.py' '^(import|from) (torch|transformers|trl|peft|accelerate|datasets|pyarrow|vllm|safetensors|atheris)' models streams)
 PEER_FILES = $(shell grep -rlE --include='*.py' '^(import|from) (quixstreams|bytewax|matplotlib)' streams/bench)
-UNIT := not integration and not train and not otel
+UNIT := not integration and not train and not otel and not vllm
 
 .PHONY: help
 help: ## This list
@@ -42,6 +43,10 @@ test: $(VENV)/.dev ## Unit tests and doctests; no services, no torch
 .PHONY: test-train
 test-train: $(VENV)/.train ## Tests of training and of the torch engine (installs torch)
 	@$(PY) -m pytest -m "train" $(ARGS)
+
+.PHONY: test-vllm
+test-vllm: $(VLLM)/.made ## Tests of the vLLM engine, with vLLM's build for the CPU in an environment of its own (4 GB)
+	@$(VLLM)/bin/python -m pytest -m "vllm" -W ignore tests/models/serengpt $(ARGS)
 
 .PHONY: test-otel
 test-otel: $(VENV)/.otel ## Tests of the spans, exported to a collector of their own (installs OpenTelemetry)
@@ -140,7 +145,7 @@ down: ## Stop them and remove their data
 .PHONY: clean
 clean: down ## Remove .venv, caches and everything else that make has made
 	@if [ -d .run/bench ]; then $(BENCH_SERVERS) infra/local/down.sh; fi
-	@rm -rf *__mypyc.*.so $(VENV) $(PEERS) .run infra/kafka/target build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf *__mypyc.*.so $(VENV) $(PEERS) $(VLLM) .run infra/kafka/target build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find models streams -name '*.so' -delete
 	@find models streams tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -150,6 +155,15 @@ $(PEERS)/.made: infra/bench/requirements.txt | $(VENV)/.made
 	@echo "Installing the benchmark's peers into $(PEERS) (once; a minute) ..." >&2
 	@$(PY) -m venv --clear $(PEERS)
 	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --requirement $<
+	@touch $@
+
+# ---- vLLM's build for the CPU asks for other releases than seren's own environment has
+
+$(VLLM)/.made: infra/vllm/requirements.txt pyproject.toml | $(VENV)/.made
+	@echo "Installing vLLM's build for the CPU into $(VLLM) (once; a few minutes, 4 GB) ..." >&2
+	@$(PY) -m venv --clear $(VLLM)
+	@$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --requirement $<
+	@$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --editable .
 	@touch $@
 
 # ---- the environment: installed again when pyproject.toml changes

@@ -10,6 +10,7 @@
     ├── EngineError            SerenGPT's engine
     │   ├── EngineOverloaded   retriable; carries `retry_after_s`
     │   ├── EngineHung         did no work for too long; it was replaced
+    │   ├── EngineLost         retriable: its server died; the next call starts another one
     │   └── EngineDead         fatal: let the process end and be restarted
     ├── StoreError
     │   └── StoreUnavailable   retriable: Redis is away, nothing may be acknowledged meanwhile
@@ -109,6 +110,12 @@ class EngineOverloaded(EngineError):
 
 class EngineHung(EngineError):
     """The engine moved nothing for too long while it had work; the next call gets a new one."""
+
+
+class EngineLost(EngineError):
+    """The engine's server died and took its requests along; the next call gets another one."""
+
+    retriable = True
 
 
 class EngineDead(EngineError):

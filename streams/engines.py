@@ -22,7 +22,8 @@ from streams.model_calls import MeasuredEngine, ModelCalls, TokenCounts
 from streams.scores.engine import LoggedEngine
 from streams.scores.log import ScoreLog
 
-_TORCH_NEEDS = ("torch", "safetensors")
+# Engines that need the extra of their name, and its packages; such an engine is imported when it is asked for.
+_NEEDS = {"torch": ("torch", "safetensors"), "vllm": ("vllm",)}
 
 
 class LoadedEngine(Engine, Protocol):
@@ -44,7 +45,7 @@ def load_engine(
     """The engine of a name with its checkpoint.
 
     Args:
-        engine: `ctranslate2` or `torch`: see `streams.config.ENGINES`.
+        engine: `ctranslate2`, `torch` or `vllm`: see `streams.config.ENGINES`.
         model: a checkpoint folder, or a registry of versions, which is then followed; empty for the one in the package.
         threads: on the CPU.
         prompt_tokens: budget of a prompt.
@@ -128,12 +129,12 @@ def metered(
 def _load(engine: str, folder: Path, *, threads: int, prompt_tokens: int) -> LoadedEngine:
     if engine == "ctranslate2":
         return embedded.load_engine(folder, threads=threads, prompt_tokens=prompt_tokens)
-    if engine != "torch":
+    if engine not in _NEEDS:
         message = f"configuration: serengpt.engine = {engine} is no engine"
         raise ConfigError(message)
-    missing = [name for name in _TORCH_NEEDS if find_spec(name) is None]
+    missing = [name for name in _NEEDS[engine] if find_spec(name) is None]
     if missing:
-        message = f"configuration: serengpt.engine = torch needs {' and '.join(missing)}: pip install 'seren[torch]'"
+        message = f"configuration: serengpt.engine = {engine} needs {' and '.join(missing)}: pip install 'seren[{engine}]'"
         raise ConfigError(message)
-    torch_engine = import_module("models.serengpt.torch_engine")
-    return cast(LoadedEngine, torch_engine.load_engine(folder, threads=threads, prompt_tokens=prompt_tokens))
+    found = import_module(f"models.serengpt.{engine}_engine")
+    return cast(LoadedEngine, found.load_engine(folder, threads=threads, prompt_tokens=prompt_tokens))

@@ -1,4 +1,6 @@
 from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,14 @@ def small_tokenizer() -> TitleTokenizer:
 def engine() -> Iterator[EmbeddedEngine]:
     """The shipped checkpoint."""
     loaded = load_engine(serengpt_folder(), threads=2)
+    yield loaded
+    loaded.close()
+
+
+@pytest.fixture(scope="session")
+def vllm_engine() -> Iterator[Any]:
+    """The shipped checkpoint behind vLLM; starting a server takes half a minute, so all tests share one."""
+    loaded = import_module("models.serengpt.vllm_engine").load_engine(serengpt_folder())
     yield loaded
     loaded.close()
 

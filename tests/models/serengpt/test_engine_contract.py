@@ -1,4 +1,4 @@
-"""Laws of every SerenGPT engine, on the shipped checkpoint. Those of torch need the train extra."""
+"""Laws of every SerenGPT engine, on the shipped checkpoint. Those of torch and vLLM need the extras of these names."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ from models.serengpt.prompt import title_ids
 from models.serengpt.tokens import TitleTokenizer
 
 # Greatest difference of a log-probability that a row's neighbours may cause. CTranslate2 reads row by row in whole numbers;
-# torch adds up in single precision, in an order that depends on the size of a product (seen: 1e-5).
-NEIGHBOURS = {"ctranslate2": 0.0, "torch": 1e-4, "torch, side by side": 1e-4}
-NAMES = ("ctranslate2", *(pytest.param(name, marks=pytest.mark.train) for name in NEIGHBOURS if name != "ctranslate2"))
+# torch and vLLM add up in single precision, in an order that depends on the size of a product (seen: 1e-5).
+NEIGHBOURS = {"ctranslate2": 0.0, "torch": 1e-4, "torch, side by side": 1e-4, "vllm": 1e-4}
+# vLLM's imports warn of much, and its server takes half a minute to start.
+VLLM = (pytest.mark.vllm, pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore"))
+MARKS = {"ctranslate2": (), "vllm": VLLM}
+NAMES = tuple(pytest.param(name, marks=MARKS.get(name, (pytest.mark.train,))) for name in NEIGHBOURS)
 
 TITLES = (
     "red retrospot mug",
@@ -55,6 +58,9 @@ def named(request: pytest.FixtureRequest) -> Iterator[tuple[str, Engine]]:
         embedded = load_engine(serengpt_folder(), threads=2)
         yield name, embedded
         embedded.close()
+        return
+    if name == "vllm":
+        yield name, request.getfixturevalue("vllm_engine")
         return
     torch_engine = import_module("models.serengpt.torch_engine")
     batching = None if name == "torch" else torch_engine.Batching(titles=3)
