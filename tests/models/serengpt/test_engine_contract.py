@@ -21,7 +21,7 @@ from models.serengpt.tokens import TitleTokenizer
 # torch and vLLM add up in single precision, in an order that depends on the size of a product (seen: 1e-5).
 NEIGHBOURS = {"ctranslate2": 0.0, "torch": 1e-4, "torch, side by side": 1e-4, "vllm": 1e-4}
 # vLLM's imports warn of much, and its server takes half a minute to start.
-VLLM = (pytest.mark.vllm, pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore"))
+VLLM = (pytest.mark.vllm, pytest.mark.timeout(900), pytest.mark.filterwarnings("ignore"))
 MARKS = {"ctranslate2": (), "vllm": VLLM}
 NAMES = tuple(pytest.param(name, marks=MARKS.get(name, (pytest.mark.train,))) for name in NEIGHBOURS)
 

@@ -26,7 +26,7 @@ from streams import codec
 from streams.logs import shipped_log
 
 # vLLM's imports warn of much, and its server takes half a minute to start.
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900), pytest.mark.filterwarnings("ignore")]
 
 # Nats, of a title's log-probability, against the torch engine with the same weights, both in single precision.
 AGREEMENT = 1e-3
