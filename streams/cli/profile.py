@@ -126,6 +126,7 @@ def _described(
         "bytes_bound": PROFILE_BYTES,
         **msgspec.to_builtins(found),
         "tags_in_pool": len(stored.pool),
+        "inference": _inference(stored, at_ms, settings.rules),
         "window": _window(stored),
         "possessions": _possessions(stored, at_ms, settings.rules),
         "trigger": _trigger(stored, settings.rules),
@@ -138,6 +139,27 @@ def _window(profile: Profile) -> dict[str, Any]:
         "categories": len(profile.seen_categories),
         "brands": len(profile.seen_brands),
         "sellers": len(profile.seen_sellers),
+    }
+
+
+def _inference(profile: Profile, at_ms: int, rules: Rules) -> dict[str, Any] | None:
+    """What a language model inferred, tag by tag; None of users who were never asked about."""
+    from models.profiles.inference import ranked
+
+    inference = profile.inference
+    if inference is None:
+        return None
+    levels = zip(("long_term", "short_term"), ranked(inference, at_ms, rules.profile.inference), strict=True)
+    return {
+        "asked_ms": inference.asked_ms,
+        "answered_ms": inference.answered_ms if inference.answered_ms >= 0 else None,
+        "is_waiting": inference.shown_sum != 0,
+        "answers": inference.answers,
+        "bytes": profile.inferred_bytes,
+        **{
+            level: [{"tag": name, "score": round(score, 4), "evidence": evidence} for name, score, evidence in tags]
+            for level, tags in levels
+        },
     }
 
 
@@ -206,6 +228,11 @@ def _aside(described: dict[str, Any]) -> list[tuple[str, str]]:
         ("pending trigger", pending),
         ("last asked", asked),
     ]
+    inference = described["inference"]
+    if inference is not None:
+        told = ", ".join(tag["tag"] for level in ("long_term", "short_term") for tag in inference[level]) or "nothing"
+        answered = "never" if inference["answered_ms"] is None else moment(inference["answered_ms"])
+        rows.append(("a language model told", f"{told} (last answer: {answered}; {inference['bytes']} bytes)"))
     if trigger["drift_ratio"] is not None:
         rows.append(("newer than the last question", f"{trigger['drift_ratio']:.0%} of the behaviour"))
     return rows

@@ -8,6 +8,8 @@ from backports import zstd
 
 from models.entities import Behaviour, Digest, Event, Item, PackedRequest, SerendipityLabel, Tag, UserAttributes
 from models.profiles import ItemFeatures, Profile, ProfilePolicy, encode, update
+from models.profiles.exchange import Finding, ProfileTags, ProfilingRequest, Shown, Trait
+from models.profiles.inferred import Inference, InferredTag
 from models.serengpt.address import Asked, cue_of
 from models.serengpt.engine import Scored
 from streams import codec
@@ -116,6 +118,32 @@ def _profile() -> Profile:
     return profile
 
 
+def _inferred() -> Profile:
+    """The same with a tag that a language model inferred."""
+    profile = _profile()
+    tag = InferredTag(score=5_000, day=1, evidence=(2,), names=(1,))
+    profile.inference = Inference(asked_ms=7, short_term={"interest:tea": tag}, long_term={"scenario:guests": tag})
+    return profile
+
+
+INFERRED = encode(_inferred())
+_ANSWER = ProfileTags(
+    user_id="u",
+    asked_ms=7,
+    model_id="m",
+    shown=(Shown(2, 1), Shown(4, 0)),
+    short_term=(Finding(family="interest", text="tea", score=0.5, evidence=(0, 1), reason="twice"),),
+    long_term=(Trait(family="scenario", text="guests", score=0.25, sources=("interest:tea",)),),
+    wanted=2,
+    matched={"interest:tea": 1},
+    refused={"na": 1},
+)
+
+
+def _question(profile: Profile) -> ProfilingRequest:
+    return ProfilingRequest(user_id="u", reason="drift", as_of_ms=7, epoch=1, partition=2, offset=5, profile=encode(profile))
+
+
 def _request(profile: Profile) -> PackedRequest:
     return PackedRequest(
         user_id="u",
@@ -148,10 +176,13 @@ def samples() -> dict[str, list[bytes]]:
         "attributes": [codec.encode(UserAttributes(user_id="u", attributes={"age": "35-44", "city": None}))],
         "request": [codec.encode_request(_request(profile)) for profile in profiles],
         "label": [codec.encode(_LABEL)],
+        "question": [codec.encode_question(_question(profile)) for profile in (*profiles, _inferred())],
+        "profile-tags": [codec.encode(_ANSWER)],
+        "model-text": [b'Sure: {"thoughts":"","interest":[{"tag":"tea","evidence":[1],"reason":"r"}],"brand":"NA"}'],
         "slate": SLATES,
         "slate-sealed": [slate[:-4] for slate in SLATES],
         "slate-changed": [b"\0\5\1", b"\0\0\1\0\7\x80\0\x50\xff"],
-        "profile": [encode(profile) for profile in profiles],
+        "profile": [*(encode(profile) for profile in profiles), INFERRED],
         "profile-stored": [encode_profile_state(state) for state in states],
         "score-record": [encode_record(record) for record in _SCORES],
         "score-addressed": [encode_record(record) for record in _SCORES],

@@ -25,12 +25,17 @@ from models.combine import CombinePolicy
 from models.errors import DecodeError, SerenError
 from models.judging.policy import JudgePolicy
 from models.pretrained import serengpt_folder
-from models.profiles import ProfilePolicy, decode, encode, unpack
+from models.profiles import PROFILE_BYTES, ProfilePolicy, decode, encode, unpack
+from models.profiles.inference import fold, shown, shown_sum
+from models.profiling.answers import parse_answer
+from models.profiling.approval import approve
+from models.profiling.policy import ApprovalPolicy, RelevancePolicy
+from models.profiling.relevance import Relevance
 from models.serengpt.prompt import TITLE_TOKENS
 from models.serengpt.tokens import SPECIAL_TOKENS, TitleTokenizer
 from streams import codec
 from streams.config import PREFIX, load_settings, masked
-from streams.fuzz.samples import JOURNEY_TABLES, SLATES, TILL_HEADER
+from streams.fuzz.samples import INFERRED, JOURNEY_TABLES, SLATES, TILL_HEADER
 from streams.importers.complete_journey import import_complete_journey
 from streams.importers.online_retail import import_online_retail
 from streams.importers.tables import DroppedRows, read_table
@@ -87,6 +92,37 @@ def _request(data: bytes) -> str:
     packed = codec.decode_request(data)
     _hold(codec.decode_request(codec.encode_request(packed)) == packed, "what was written reads as something else")
     unpack(packed, Catalogue([]), ProfilePolicy())
+    return ACCEPTED
+
+
+def _question(data: bytes) -> str:
+    """As a profiling worker reads it: the record, then the profile in it."""
+    question = codec.decode_question(data)
+    _hold(codec.decode_question(codec.encode_question(question)) == question, "what was written reads as something else")
+    profile = decode(question.profile)
+    shown(profile, question.as_of_ms, ProfilePolicy())
+    return ACCEPTED
+
+
+def _folded(data: bytes) -> str:
+    """An answer, and a profile whose question it claims to answer: whatever it says, the profile stays within its bound."""
+    answer = codec.decode_answer(data)
+    _hold(codec.decode_answer(codec.encode(answer)) == answer, "what was written reads as something else")
+    profile, policy = decode(INFERRED), ProfilePolicy()
+    if profile.inference is not None:
+        profile.inference.shown_sum = shown_sum(answer.asked_ms, answer.shown)
+    fold(profile, answer, 1, policy)
+    written = encode(profile)
+    _hold(len(written) <= PROFILE_BYTES, f"a profile of {len(written)} bytes")
+    _hold(encode(decode(written)) == written, "what was written reads as something else")
+    return ACCEPTED
+
+
+def _model_text(data: bytes) -> str:
+    """What a language model wrote, then what is approved of it."""
+    parsed = parse_answer(data.decode(errors="replace"))
+    found = approve(parsed.candidates, [], {}, ApprovalPolicy(), Relevance(RelevancePolicy()))
+    _hold(found.tags == (), "a tag without evidence was approved")
     return ACCEPTED
 
 
@@ -280,6 +316,9 @@ TARGETS: dict[str, Target] = {
     "attributes": _wire(codec.decode_attributes),
     "request": _request,
     "label": _wire(codec.decode_label),
+    "question": _question,
+    "profile-tags": _folded,
+    "model-text": _model_text,
     "slate": _slate,
     "slate-sealed": _sealed_slate,
     "slate-changed": _changed_slate,

@@ -53,7 +53,7 @@ class House:
         self.profiles = ProfileStore(client, tenant="t")
         self.partitions = PartitionStore(client, tenant="t")
 
-    async def worker(self, rules: Rules = RULES) -> ProfilesWorker:
+    async def worker(self, rules: Rules = RULES, **limits: Any) -> ProfilesWorker:
         made = ProfilesWorker(
             knowledge=KNOWN,
             profiles=self.profiles,
@@ -61,7 +61,7 @@ class House:
             produce=self.produce,
             commit=self.commit,
             rules=rules,
-            limits=ProfilesLimits(checkpoint_events=1),
+            limits=ProfilesLimits(**({"checkpoint_events": 1} | limits)),
         )
         self.starts = await made.take_over({TP(topic, 0) for topic in (topics.EVENTS, topics.ATTRIBUTES, topics.PROFILE_TAGS)})
         return made
@@ -160,6 +160,35 @@ async def test_answer_is_folded_in_once_whoever_reads_it_again(house: House) -> 
     assert after is not None
     assert after.profile == before.profile
     assert successor.counts["inferred_repeated"] == 1
+
+
+async def test_question_whose_asker_died_before_its_state_was_stored_is_asked_again_and_answered(house: House) -> None:
+    doomed = await house.worker(checkpoint_events=1_000, checkpoint_s=1e9)
+    await doomed.take(ASKED)
+    question = codec.decode_question(doomed.owned[0].questions["u"])  # as if it was sent, and nothing was stored
+    successor = await house.worker()
+    assert house.starts[TP(topics.EVENTS, 0)] == 0
+    await successor.take(told(0, answer_to(question, "things")))  # it is there before the successor has come so far
+    assert await inferred(house) == []
+    await successor.take(ASKED)
+    [again] = house.questions()
+    assert (again.as_of_ms, again.offset, again.epoch > question.epoch) == (question.as_of_ms, question.offset, True)
+    await successor.take(told(1, answer_to(again, "things")))
+    assert await inferred(house) == ["interest:things"]
+
+
+async def test_answer_that_was_not_checkpointed_is_read_and_folded_in_again(house: House) -> None:
+    first = await house.worker()
+    await first.take(ASKED)
+    answer = answer_to(house.questions()[0], "things")
+    doomed = await house.worker(checkpoint_events=1_000, checkpoint_s=1e9)
+    await doomed.take(told(0, answer))
+    assert doomed.counts["inferred"] == 1
+    assert await inferred(house) == []
+    successor = await house.worker()
+    assert house.starts[TP(topics.PROFILE_TAGS, 0)] == 0
+    await successor.take(told(0, answer))
+    assert await inferred(house) == ["interest:things"]
 
 
 async def test_answer_to_nobodys_question_leaves_nothing_behind(house: House) -> None:
