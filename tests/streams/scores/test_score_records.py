@@ -14,7 +14,7 @@ from models.entities import Behaviour, Digest, Tag
 from models.errors import DecodeError, UnknownVersion
 from models.pretrained import serengpt_folder
 from models.serengpt.address import Asked, Decoding, cue_of, imagine_address, prompt_address, score_address
-from models.serengpt.engine import Scored
+from models.serengpt.engine import ImagineRequest, Scored, ScoreRequest
 from models.serengpt.prompt import prompt_ids
 from models.serengpt.tokens import TitleTokenizer
 from streams.scores.record import (
@@ -104,6 +104,13 @@ def test_every_part_of_a_question_is_in_its_address() -> None:
         score_address(ASKED, READING, CUE, ("bc", "a")),
     }
     assert len(names) == 12
+
+
+def test_every_field_of_a_request_is_decided_about() -> None:
+    """A new field either shapes the answer, and belongs into the address (`way`), or only says when it comes."""
+    only_when = {"priority"}
+    assert set(ImagineRequest.__struct_fields__) - only_when == {"digest", "n", "seed", "within", "avoided", "is_distinct"}
+    assert set(ScoreRequest.__struct_fields__) - only_when == {"digest", "titles"}
 
 
 def test_addresses_are_the_same_in_every_release() -> None:
