@@ -32,6 +32,7 @@ class ImaginePolicy:
     sampled_ratio: float = 1.0  # samples for each title that stays: above 1 costs a score of each, and may narrow the choice
     likeness_weight: float = 0.5  # of those that stay: how much a title loses for the words it shares with a better one
     is_within_catalogue: bool = False  # no title that nobody sells; follows the catalogue that the retriever has
+    most_titles: int = 100_000  # of a catalogue; a larger one is imagined freely: its tree takes 80 us a title to make
     is_distinct: bool = False  # within the catalogue: drawn without replacement
     is_new_only: bool = False  # within the catalogue: only categories that are not in the user's window
 

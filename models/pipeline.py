@@ -105,7 +105,8 @@ def serve_batch(
     wishes = [
         Wish(request.digest, seed_of(request), request.seen.categories, PRIORITIES[request.reason]) for request in requests
     ]
-    titles = retriever.titles if policy.imagine.is_within_catalogue else None
+    is_within = policy.imagine.is_within_catalogue and retriever.items_count <= policy.imagine.most_titles
+    titles = retriever.titles if is_within else None
     imagined = imagine(wishes, count=policy.imagine_count, engine=engine, titles=titles, policy=policy.imagine)
     shortlisted = [
         _shortlisted(request, titles, retriever, catalogue, policy) for request, titles in zip(requests, imagined, strict=True)

@@ -77,6 +77,11 @@ class Retriever:
         """
         return cls(catalogue, tower=Tower.load(folder))
 
+    @property
+    def items_count(self) -> int:
+        """Of the snapshot."""
+        return len(self._items)
+
     @cached_property
     def titles(self) -> CatalogueTitles:
         """The titles of the items that can be had, each in the group of its leaf category: what may be imagined within."""

@@ -14,17 +14,18 @@ from msgspec import Struct
 
 from models import errors
 from models.errors import EngineError, EngineOverloaded, MalformedAnswer, SerenError
-from models.serengpt.engine import ImagineRequest, Scored, ScoreRequest
+from models.serengpt.engine import CatalogueTitles, ImagineRequest, Scored, ScoreRequest
 
 _LENGTH = struct.Struct(">I")
 _Value = TypeVar("_Value")
 
 
 class Imagine(Struct, frozen=True, tag=True):
-    """To the engine: a call of `imagine`."""
+    """To the engine: a call of `imagine`. On its way each catalogue goes once, and the requests have its name alone."""
 
     number: int
     requests: Sequence[ImagineRequest]
+    catalogues: tuple[CatalogueTitles, ...] = ()
 
 
 class Score(Struct, frozen=True, tag=True):
@@ -84,18 +85,36 @@ Told = Ready | Moved | Imagined | Rated | Broken
 
 def packed(frame: Ask | Told) -> bytes:
     """The frame's bytes."""
-    body = msgspec.msgpack.encode(frame)
+    body = msgspec.msgpack.encode(_folded(frame) if isinstance(frame, Imagine) else frame)
     return _LENGTH.pack(len(body)) + body
 
 
 def asks(stream: BinaryIO) -> Iterator[Ask]:
     """The calls that come, until the other end is closed."""
-    return _frames(stream, Ask)
+    return (_unfolded(ask) if isinstance(ask, Imagine) else ask for ask in _frames(stream, Ask))
 
 
 def told(stream: BinaryIO) -> Iterator[Told]:
     """What the engine tells, until its process ends."""
     return _frames(stream, Told)
+
+
+def _folded(frame: Imagine) -> Imagine:
+    catalogues = {one.within.name: one.within for one in frame.requests if one.within is not None}
+    requests = [
+        one if one.within is None else msgspec.structs.replace(one, within=CatalogueTitles(one.within.name, (), ()))
+        for one in frame.requests
+    ]
+    return Imagine(frame.number, requests, tuple(catalogues.values()))
+
+
+def _unfolded(frame: Imagine) -> Imagine:
+    catalogues = {one.name: one for one in frame.catalogues}
+    requests = [
+        one if one.within is None else msgspec.structs.replace(one, within=catalogues[one.within.name])
+        for one in frame.requests
+    ]
+    return Imagine(frame.number, requests)
 
 
 def failure_of(error: Exception) -> Failed:

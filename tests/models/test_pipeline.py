@@ -168,6 +168,9 @@ def test_titles_are_imagined_within_the_catalogue_and_new_to_the_user_where_that
     assert (free.within, bound.avoided) == (None, (fingerprint("lantern"),))
     assert bound.within is not None
     assert bound.within.titles == tuple(sorted(item.title for item in ITEMS))
+    large = dataclasses.replace(POLICY, imagine=ImaginePolicy(is_within_catalogue=True, most_titles=len(ITEMS) - 1))
+    _serve(_request("ann"), policy=large, engine=Overheard())
+    assert asked[-1].within is None
 
 
 def test_serve_batch_keeps_order_and_length() -> None:
