@@ -16,6 +16,7 @@ class ProfilingEndpoint(ChatSettings):
     """Where the model that infers tags is; see `ChatSettings`."""
 
     key_variable: str = "PROFILING_API_KEY"
+    attempts: int = 2  # of a question; the worker itself tries again for as long as the endpoint is away
     max_tokens: int = 2048  # twelve tags with their reasons, and the steps before them
 
 

@@ -13,15 +13,15 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import msgspec
 from msgspec import Struct
 
 from models.entities import TagFamily
 from models.errors import MalformedAnswer, brief
 from models.profiles.features import FAMILIES
+from models.serengpt.answers import JSON_CHARS, read_json
 from models.serengpt.tokens import clean
 
-ANSWER_CHARS = 65_536  # of a whole answer: a hundred times one of twelve tags
+ANSWER_CHARS = JSON_CHARS  # of a whole answer with what is around it
 MAX_CANDIDATES = 64  # entries that are looked at
 MAX_EVIDENCE = 64  # numbers of one entry
 REASON_CHARS = 256
@@ -78,9 +78,9 @@ def _object(text: str) -> dict[str, Any]:
     """The first JSON object of the text that ends where the text's last brace is, or before."""
     start, end = text.find("{"), text.rfind("}")
     try:
-        found = msgspec.json.decode(text[start : end + 1].encode(errors="replace"), type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError) as error:
-        message = f"answer: no JSON object: {brief(str(error))}"
+        found = read_json(text[start : end + 1], dict[str, Any])
+    except MalformedAnswer as error:
+        message = f"answer: {error}"
         raise MalformedAnswer(message, text) from error
     if not found.keys() & set(FAMILIES):
         message = f"answer: no family among the keys; it has {brief(', '.join(sorted(found)))!r}"

@@ -1,7 +1,8 @@
 """The questions as text: instructions that never change, then the user's data as numbered lines.
 
-Titles and queries are foreign text. Each stands behind its number, cleaned of line ends and of the delimiters that models
-know; the instructions say that it is data, and whatever it makes a model write must still pass the parser and the approval.
+Titles and queries are foreign text. Each stands behind its number, cleaned of line ends, of the delimiters that models know
+and of runs that speak to a model; the instructions say that it is data, and whatever it makes a model write must still pass
+the parser and the approval.
 Knows nothing about models.
 """
 
@@ -15,6 +16,7 @@ from models.profiling.compression import CompressionPolicy, compress
 from models.profiling.model import Level
 from models.profiling.pieces import Piece
 from models.profiling.policy import QuestionPolicy
+from models.serengpt.instructions import without_instructions
 from models.serengpt.tokens import clean
 
 QUESTION_VERSION = 1  # a change of any text below changes what models answer
@@ -85,7 +87,7 @@ def long_term_text(admitted: Sequence[tuple[str, float]], static: Sequence[str],
     lines = []
     for number, (name, support) in enumerate(admitted, start=1):
         family, _, text = name.partition(":")
-        lines.append(f"[{number}] {clean(text)[: policy.max_title_chars]} ({family}, in {support:.0%} of the profiles)")
+        lines.append(f"[{number}] {_plain(text)[: policy.max_title_chars]} ({family}, in {support:.0%} of the profiles)")
     return f"{_facts(static)}Tags that kept coming back:\n" + "\n".join(lines)
 
 
@@ -112,8 +114,12 @@ def answer_schema(policy: QuestionPolicy, *, max_tag_chars: int) -> dict[str, An
 
 
 def _named(piece: Piece, policy: QuestionPolicy) -> str:
-    return f"[{piece.number}] {clean(piece.title)[: policy.max_title_chars]}"
+    return f"[{piece.number}] {_plain(piece.title)[: policy.max_title_chars]}"
+
+
+def _plain(text: str) -> str:
+    return without_instructions(clean(text))
 
 
 def _facts(static: Sequence[str]) -> str:
-    return f"Facts: {'; '.join(clean(fact) for fact in static)}\n" if static else ""
+    return f"Facts: {'; '.join(map(_plain, static))}\n" if static else ""
