@@ -20,11 +20,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from models.errors import SerenError
 from models.registry import Registry
-from models.serengpt.engine import ImagineRequest, Scored, ScoreRequest
+from models.serengpt.engine import ImagineRequest, Scored, ScoreRequest, Swappable
 
 if TYPE_CHECKING:
     from streams.engines import LoadedEngine
@@ -130,7 +130,7 @@ class LiveEngine:
             return
         try:
             if hasattr(self._serving.engine, "swap"):
-                self._swap_inside(self._serving.engine, current)
+                self._swap_inside(cast("Swappable", self._serving.engine), current)
                 return
             found = self._loaded(current)
         except SerenError:
@@ -166,7 +166,7 @@ class LiveEngine:
         logger.info("version %d is loaded: %s", number, engine.model_id)
         return _Serving(number, engine)
 
-    def _swap_inside(self, engine: Any, number: int) -> None:
+    def _swap_inside(self, engine: Swappable, number: int) -> None:
         """For an engine that has no room for two: it changes between batches, and those that come meanwhile wait."""
         self._registry.verify(number)
         with self._changed:
