@@ -130,11 +130,13 @@ JUDGING_COUNTERS: Table = (
     (
         "seren_slates",
         "outcome",
-        "Slates by what the fence said; restored after a Redis that lost them; late: the event was staler than a slate may be",
+        "Slates by what the fence said; kept: no tier had an item, the older one stays; restored: "
+        "after a Redis that lost them; late: the event was staler than a slate may be",
         {
             "accepted": "slates_accepted",
             "repeated": "slates_repeated",
             "refused": "slates_refused",
+            "kept": "slates_kept",
             "restored": "slates_restored",
             "late": "slates_late",
         },

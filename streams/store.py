@@ -25,7 +25,7 @@ from streams.scripts import Argument, Script, translating
 from streams.slates.packed import decode_slate, encode_slate
 from streams.slates.record import ReadSlate
 
-PublishOutcome = Literal["accepted", "repeated", "refused"]
+PublishOutcome = Literal["accepted", "repeated", "refused", "kept"]
 
 # JSON bytes of one trace. One of 30 titles and 600 candidates has some 120 KB; ten times that is a fault upstream.
 TRACE_BYTES = 1024 * 1024
@@ -35,15 +35,16 @@ TRACE_LEVEL = 3
 TRACE_WINDOW_LOG = 21  # 2 MiB
 
 _FENCE = struct.Struct(">IQ")
-_OUTCOMES: dict[int, PublishOutcome] = {0: "refused", 1: "repeated", 2: "accepted", 3: "accepted"}
+_OUTCOMES: dict[int, PublishOutcome] = {0: "refused", 1: "repeated", 2: "accepted", 3: "accepted", 4: "kept"}
 _REPLACED_STALE = 3
 
 
 class Publication(NamedTuple):
-    """A slate to publish, and the trace behind it where one was kept."""
+    """A slate to publish, and the trace behind it where one was kept; a last resort only where there is no slate at all."""
 
     slate: Slate
     trace: Trace | None = None
+    is_last_resort: bool = False
 
 
 class SlateStore:
@@ -74,7 +75,8 @@ class SlateStore:
 
         Returns:
             One outcome per publication, in their order. `refused`: a newer (epoch, offset) is there. `repeated`: this very
-            fence is there; its bytes and its expiry stay. `RequestError`: this slate or trace has no bytes; the rest went out.
+            fence is there; its bytes and its expiry stay. `kept`: an older one is there, and stays, since this one is a last
+            resort. `RequestError`: this slate or trace has no bytes; the rest went out.
 
         Raises:
             StoreUnavailable: Redis is away; publish the same again, nothing may be acknowledged meanwhile.
@@ -104,15 +106,6 @@ class SlateStore:
             value: Any = await self._client.get(slate_key(self._tenant, user_id, surface))
         return None if value is None else decode_slate(value)
 
-    async def has(self, user_id: str, surface: str) -> bool:
-        """Whether there is a slate, whatever is in it.
-
-        Raises:
-            StoreUnavailable: Redis is away.
-        """
-        with translating():
-            return bool(await self._client.exists(slate_key(self._tenant, user_id, surface)))
-
     async def why(self, user_id: str, surface: str) -> Trace | None:
         """The trace behind the stored slate; None when none was kept.
 
@@ -139,11 +132,11 @@ class SlateStore:
             return int(await self._client.delete(*keys))
 
     def _call(self, publication: Publication) -> tuple[Argument, ...]:
-        slate, trace = publication
+        slate, trace, is_last_resort = publication
         key = slate_key(self._tenant, slate.user_id, slate.surface)
         why = why_key(self._tenant, slate.user_id, slate.surface)
         ttl_ms = jittered_ttl_ms(key, ttl_ms=self._hard_ttl_ms, jitter_ratio=self._jitter_ratio)
-        return 2, key, why, encode_slate(slate), b"" if trace is None else encode_trace(trace), ttl_ms
+        return 2, key, why, encode_slate(slate), b"" if trace is None else encode_trace(trace), ttl_ms, int(is_last_resort)
 
 
 def jittered_ttl_ms(key: str, *, ttl_ms: int, jitter_ratio: float) -> int:

@@ -229,17 +229,16 @@ class JudgingWorker:
         for waiting, answer in zip(batch, answers, strict=True):
             if isinstance(answer, Exception):
                 await self._bury_request(waiting, answer)
-            elif answer is None and await self._publisher.has_slate(waiting.request.user_id, waiting.request.surface):
-                self.counts["answers_last_good"] += 1
             else:
-                publications.append(self._publication(waiting, answer or nothing_for(waiting.request), published_ms))
+                publications.append(self._publication(waiting, answer, published_ms))
                 answered.append(waiting)
         outcomes = await self._publisher.publish(publications)
-        for waiting, outcome in zip(answered, outcomes, strict=True):
+        for waiting, publication, outcome in zip(answered, publications, outcomes, strict=True):
             if isinstance(outcome, SerenError):
                 await self._bury_request(waiting, outcome)
                 continue
             self.counts[f"slates_{outcome}"] += 1
+            self.counts[f"answers_{'last_good' if outcome == 'kept' else publication.slate.tier}"] += 1
             if outcome == "accepted" and waiting.caused_ms >= 0:
                 wait_s = (published_ms - waiting.caused_ms) / 1000
                 self.event_to_slate_s.add(wait_s)
@@ -280,8 +279,10 @@ class JudgingWorker:
             self._finish(waiting)
         await self._commit_finished({waiting.partition for waiting in batch})
 
-    def _publication(self, waiting: Waiting, answer: Answer, published_ms: int) -> Publication:
-        request, trace = waiting.request, answer.trace
+    def _publication(self, waiting: Waiting, found: Answer | None, published_ms: int) -> Publication:
+        request = waiting.request
+        answer = nothing_for(request) if found is None else found
+        trace = answer.trace
         if waiting.context:
             trace = msgspec.structs.replace(trace, trace_id=trace_id_of(waiting.context))
         slate = Slate(
@@ -297,8 +298,7 @@ class JudgingWorker:
             items=answer.items,
         )
         self.counts["items"] += len(answer.items)
-        self.counts[f"answers_{answer.tier}"] += 1
-        return Publication(slate, trace)
+        return Publication(slate, trace, is_last_resort=found is None)
 
     async def _bury_request(self, waiting: Waiting, error: Exception) -> None:
         dead = DeadLetter(

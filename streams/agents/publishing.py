@@ -51,10 +51,6 @@ class Publisher:
         of_wanted = iter(outcomes)
         return ["refused" if is_gone else next(of_wanted) for is_gone in forgotten]
 
-    async def has_slate(self, user_id: str, surface: str) -> bool:
-        """Whether the user has one."""
-        return await self._outages.retrying(lambda: self._slates.has(user_id, surface), what="look for a slate")
-
     async def forget(self, user_id: str, forgotten: Forgotten, *, beside: Callable[[], None]) -> None:
         """Takes a user's slate away, and sees to it that no request from before makes another one.
 

@@ -1,7 +1,7 @@
 -- Publishes a slate and the trace behind it together, unless a newer slate, or this very one, is already there.
--- KEYS: slate, why.  ARGV: 1 packed slate, 2 packed trace ('' = none), 3 TTL in ms.
+-- KEYS: slate, why.  ARGV: 1 packed slate, 2 packed trace ('' = none), 3 TTL in ms, 4 '1': a last resort, which replaces nothing.
 -- Returns 2 (accepted), 3 (accepted, over a slate that was past its soft expiry when ours was published), 1 (repeated: the same
--- fence, so nothing is written and the TTL runs on) or 0 (refused).
+-- fence, so nothing is written and the TTL runs on), 0 (refused) or 4 (kept: the older one stays, since ours is a last resort).
 -- The fence (epoch u32, offset u64) is bytes 8 to 19 of every version of the format; the offset is compared as two u32 halves,
 -- because a Lua number is exact only up to 2^53, and as numbers, because Lua's string order is strcoll's.
 local accepted = 2
@@ -32,6 +32,7 @@ if #stored >= 20 and string.sub(stored, 1, 4) == 'SRNS' then
     if soft_high < now_high or (soft_high == now_high and soft_low <= now_low) then accepted = 3 end
   end
 end
+if ARGV[4] == '1' and #stored > 0 then return 4 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
 if ARGV[2] == '' then
   redis.call('DEL', KEYS[2])

@@ -11,11 +11,21 @@ from typing import Literal, NamedTuple
 
 from streams.simulation.chance import Failures
 
-FaultKind = Literal["crash", "freeze", "put out", "stop", "redis", "broker", "corrupt"]
+FaultKind = Literal["crash", "freeze", "put out", "stop", "redis", "broker", "corrupt", "model"]
 
 _KINDS: tuple[FaultKind, ...] = ("crash", "freeze", "put out", "stop", "redis", "broker", "corrupt")
 _LOST_S = 1.0  # what an append-only file that is flushed every second may lose
-_LONGEST_S = {"crash": 4.0, "freeze": 25.0, "put out": 12.0, "stop": 3.0, "redis": 6.0, "broker": 6.0, "corrupt": 0.0}
+_LONGEST_S = {
+    "crash": 4.0,
+    "freeze": 25.0,
+    "put out": 12.0,
+    "stop": 3.0,
+    "redis": 6.0,
+    "broker": 6.0,
+    "corrupt": 0.0,
+    "model": 20.0,
+}
+_AWAY_SHARE = 0.4  # of worlds in which the model goes away
 
 
 class Fault(NamedTuple):
@@ -61,6 +71,13 @@ def make_plan(dice: random.Random, *, lasting_s: float) -> Plan:
         concurrency=dice.randint(1, 2),
         answer_s=dice.choice([0.01, 0.3, 3.0]),
     )
+
+
+def away(dice: random.Random, *, lasting_s: float) -> list[Fault]:
+    """When and how the model goes away, in some worlds; `target` says in which way."""
+    if dice.random() >= _AWAY_SHARE:
+        return []
+    return sorted(_fault(dice, "model", lasting_s, loses=False) for _ in range(dice.randint(1, 3)))
 
 
 def _fault(dice: random.Random, kind: FaultKind, lasting_s: float, *, loses: bool) -> Fault:

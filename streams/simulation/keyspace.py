@@ -152,6 +152,8 @@ def publish(keyspace: Keyspace, keys: Sequence[str], args: Sequence[bytes]) -> i
             return 1
         if fence[0] < ours[0] and _is_younger(stored, args[0]):
             return 0
+    if args[3:4] == [b"1"] and stored:
+        return 4
     is_renewed = _is_stale(stored, args[0])
     keyspace.put(keys[0], args[0])
     keyspace.put(keys[1], args[1] or None)

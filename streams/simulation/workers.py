@@ -20,8 +20,9 @@ from models.entities import PackedRequest
 from models.errors import SerenError
 from models.pipeline import Answer
 from models.serengpt.address import Decoding
+from models.tiers import TierPolicy
 from streams import topics
-from streams.agents.answering import Serve
+from streams.agents.answering import LowerTiers, Rung, Serve
 from streams.agents.judging import JudgingWorker
 from streams.agents.limits import JudgingLimits, ProfilesLimits
 from streams.agents.profiles import ProfilesWorker
@@ -34,7 +35,7 @@ from streams.scores.writer import ScoreWriter
 from streams.simulation.broker import Broker, Group
 from streams.simulation.chance import Chance
 from streams.simulation.loop import Process, ProcessClock, VirtualLoop
-from streams.simulation.model import SimulatedEngine, answer_with
+from streams.simulation.model import Model, SimulatedEngine, answer_below, answer_with
 from streams.simulation.redis import Client, Server
 from streams.state import PartitionStore, ProfileStore
 from streams.store import SlateStore
@@ -49,6 +50,10 @@ _HARD_TTL_MS = 86_400_000
 _OF_NO_USER = (topics.DEAD_LETTERS, topics.SCORES)  # here they have one partition
 _SCORES_BYTES = 4_000  # of a worker's score log: a handful of answers, so that some are evicted
 _RECORD_S = 2.0
+# Nobody is given up who is only frozen, or behind a slow model: those are for SerenGPT to answer, however late.
+_TIERS = TierPolicy(
+    failures_count=2, slow_s=60.0, late_s=60.0, queue_age_s=1e6, queue_young_s=1e6, probe_s=0.5, probes_count=2, steady_s=2.0
+)
 
 Ended = Callable[[BaseException], None]
 
@@ -187,6 +192,7 @@ class Machinery:
         self.chance = chance
         self.redis = redis
         self.broker = broker
+        self.model = Model()
         numbers = range(partitions)
         self.profiles_group = Group(
             broker, loop, chance, [TP(topic, n) for n in numbers for topic in (topics.EVENTS, topics.ATTRIBUTES)]
@@ -288,15 +294,18 @@ def start_judging(
     consumer = Consumer(machinery.broker, group, machinery.loop, machinery.chance)
 
     async def run(serve: Serve, requests: Sequence[PackedRequest]) -> list[Answer | SerenError]:
-        await asyncio.sleep(machinery.chance.dice.uniform(0.001, answer_s))
+        usual_s = machinery.chance.dice.uniform(0.001, answer_s)
+        await asyncio.sleep(usual_s if serve is answer_below else machinery.model.takes_s(usual_s))
         return serve(requests)
 
     scores = ScoreLog(cache_bytes=_SCORES_BYTES, pending_bytes=_SCORES_BYTES)
     for record in machinery.broker.logs.get(TP(topics.SCORES, 0), ()):  # as `streams.scores.topic` reads them
         scores.read(record.value or b"", key=record.key or b"")
-    engine = LoggedEngine(SimulatedEngine(), scores, decoding=Decoding.of())
+    model = SimulatedEngine(machinery.model)
+    engine = LoggedEngine(model, scores, decoding=Decoding.of())
     worker = JudgingWorker(
         serve=partial(answer_with, engine),
+        lower=LowerTiers((Rung("category", answer_below),), _TIERS, probe=partial(answer_with, model)),
         slates=SlateStore(machinery.client(), tenant=TENANT, hard_ttl_ms=_HARD_TTL_MS),
         produce=machinery.producer(),
         commit=consumer.commit,

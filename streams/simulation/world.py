@@ -21,10 +21,11 @@ from streams.agents.limits import JudgingLimits, ProfilesLimits
 from streams.keys import checkpoint_key, due_key, profile_key
 from streams.simulation.broker import Broker, Record
 from streams.simulation.chance import Chance
-from streams.simulation.checker import Watcher, check_end
-from streams.simulation.faults import Fault, Plan, make_plan
+from streams.simulation.checker import Watcher, check_end, check_published
+from streams.simulation.faults import Fault, Plan, away, make_plan
 from streams.simulation.keyspace import Keyspace
 from streams.simulation.loop import SERVERS, Deadlock, Process, VirtualLoop
+from streams.simulation.model import WAYS
 from streams.simulation.oracle import truth, without
 from streams.simulation.redis import Server
 from streams.simulation.workers import TENANT, Machinery, Running, start_judging, start_profiles
@@ -78,6 +79,8 @@ class _World:
         self._loop = loop
         self._workload: Workload = make_workload(dice)
         self._plan: Plan = make_plan(dice, lasting_s=self._workload.lasting_s)
+        others = random.Random(f"model of {seed}")  # noqa: S311 - dice of its own, so that worlds without it stay as they were
+        self._model_faults = away(others, lasting_s=self._workload.lasting_s)
         self._concurrency = concurrency or self._plan.concurrency
         self._chance = Chance(seed, self._plan.failures)
         self._failures: list[str] = []
@@ -143,9 +146,10 @@ class _World:
                 self._broker.append, sent.tp, key=sent.key, value=sent.value, headers=sent.headers, ms=sent.timestamp_ms
             )
             self._loop.call_at(sent.at_s, append, context=SERVERS)
-        for fault in self._plan.faults:
+        faults = [*self._plan.faults, *self._model_faults]
+        for fault in faults:
             self._loop.call_at(fault.at_s, self._break, fault, context=SERVERS)
-        last_s = max([fault.at_s for fault in self._plan.faults], default=0.0)
+        last_s = max([fault.at_s for fault in faults], default=0.0)
         await asyncio.sleep(max(self._workload.lasting_s, last_s) + self._chance.dice.uniform(0.1, 5.0))
         self._heal()
         await self._drain()
@@ -182,7 +186,17 @@ class _World:
         expected = truth(logs, partitions=workload.partitions, knowledge=_KNOWLEDGE, rules=workload.rules)
         expected = without(expected, self._corrupted)
         ignored = frozenset(self._corrupted)
-        return check_end(self._keyspace, logs, expected, live=workload.live, partitions=workload.partitions, ignored=ignored)
+        was_away = bool(self._model_faults)
+        ends = check_end(
+            self._keyspace,
+            logs,
+            expected,
+            live=workload.live,
+            partitions=workload.partitions,
+            ignored=ignored,
+            was_away=was_away,
+        )
+        return [*ends, *check_published(self._watcher.published, logs, was_away=was_away)]
 
     def _digest(self) -> str:
         whole = hashlib.sha256()
@@ -255,6 +269,9 @@ class _World:
             self._loop.call_later(fault.lasting_s, self._redis.come_back, context=SERVERS)
         elif fault.kind == "corrupt":
             self._corrupt(fault)
+        elif fault.kind == "model":
+            self._machinery.model.away = WAYS[fault.target % len(WAYS)]
+            self._loop.call_later(fault.lasting_s, self._model_comes_back, context=SERVERS)
         elif fault.kind == "broker":
             self._broker.up = False
             self._loop.call_later(fault.lasting_s, self._broker_comes_back, context=SERVERS)
@@ -303,6 +320,9 @@ class _World:
             if running is not None:
                 running.consumer.appended()
 
+    def _model_comes_back(self) -> None:
+        self._machinery.model.away = None
+
     def _heal(self) -> None:
         """From here on nothing goes wrong any more; what has been lost stays lost."""
         logger.info("everything heals")
@@ -310,6 +330,7 @@ class _World:
         self._chance.heal()
         self._redis.come_back()
         self._broker_comes_back()
+        self._model_comes_back()
         for running in self._slots.values():
             if running is not None:
                 self._loop.thaw(running.process)

@@ -57,7 +57,7 @@ def _operation(dice: random.Random) -> Operation:
             ("note_redriven", (partition, users, offset)),
             ("note_sent", (partition, users)),
             ("read_redriven", (partition, USERS)),
-            ("publish", (users, dice.choice(SURFACES), epoch, offset, dice.random() < 0.5)),
+            ("publish", (users, dice.choice(SURFACES), epoch, offset, dice.random() < 0.5, dice.random() < 0.3)),
             ("slate", (users[0], dice.choice(SURFACES))),
             ("why", (users[0], dice.choice(SURFACES))),
             ("forget", (users[0],)),
@@ -145,10 +145,10 @@ class Stores:
     async def read_redriven(self, partition: int, origins: list[str]) -> Any:
         return await self._partitions.read_redriven(partition, origins)
 
-    async def publish(self, users: list[str], surface: str, epoch: int, offset: int, traced: bool) -> Any:
+    async def publish(self, users: list[str], surface: str, epoch: int, offset: int, traced: bool, last: bool) -> Any:
         return await self._slates.publish(
             [
-                Publication(slate(user, surface, epoch, offset), trace(user, surface, offset) if traced else None)
+                Publication(slate(user, surface, epoch, offset), trace(user, surface, offset) if traced else None, last)
                 for user in users
             ]
         )
@@ -247,7 +247,7 @@ def test_random_operations_meet_every_answer_of_every_script() -> None:
                 seen.add((name, one if isinstance(one, str | bool) else type(one).__name__))
                 seen.add((name, one[0] if isinstance(one, tuple) and isinstance(one[0], str) else ""))
     assert {("claim", name) for name in ("ProfileState", "Fenced", "NoneType", "DecodeError", "UnknownVersion")} <= seen
-    assert {("publish", name) for name in ("accepted", "repeated", "refused")} <= seen
+    assert {("publish", name) for name in ("accepted", "repeated", "refused", "kept")} <= seen
     assert {("write", True), ("write", False), ("write", "restarted")} <= seen
     assert {("forget_states", True), ("forget_states", False)} <= seen
     assert {("write_due", True), ("write_due", False), ("write_states", True), ("write_states", False)} <= seen

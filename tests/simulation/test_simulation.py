@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from models.serengpt.address import imagine_address
+from models.tiers import Ladder
 from streams.agents import profiles, unfinished
 from streams.agents.limits import JudgingLimits
 from streams.checkpoint import checkpoint
@@ -24,6 +25,7 @@ from streams.scores import engine, record
 from streams.simulation import keyspace, world
 from streams.simulation.keyspace import Keyspace
 from streams.simulation.world import Outcome, simulate
+from streams.slates.packed import decode_slate
 from streams.state import PartitionStore
 
 WORLDS = 2_000
@@ -64,6 +66,8 @@ def test_worlds_fail_in_every_way() -> None:
     assert {"dead_letters_DecodeError", "dead_letters_RequestError"} <= counts.keys()
     known = {f"score_log_{name}" for name in ("imagine_hits", "imagine_misses", "sent", "unsent", "evicted")}
     assert known <= counts.keys()
+    assert {"answers_serengpt", "answers_category", "answers_last_good", "answers_nothing"} <= counts.keys()
+    assert {"tier_failed", "tier_dead", "tier_hung", "tier_late", "tier_unsound", "tier_recovered"} <= counts.keys()
 
 
 def test_world_is_the_same_in_every_process() -> None:
@@ -117,6 +121,30 @@ def test_unfenced_publish_is_seen_as_a_slate_that_goes_back(monkeypatch: pytest.
     assert seen(simulate, ":slate:home went back from ", within=200)
 
 
+def test_tier_that_overwrites_what_is_newer_is_seen_as_a_slate_that_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def worse(space: Keyspace, keys: Sequence[str], args: Sequence[bytes]) -> int | bytes:
+        if decode_slate(args[0]).tier != "serengpt":
+            space.put(keys[0], args[0])
+            return 2
+        return keyspace.publish(space, keys, args)
+
+    monkeypatch.setitem(keyspace.TWINS, "publish", worse)
+    assert seen(simulate, ":slate:home went back from ", within=400)
+
+
+def test_empty_slate_over_a_good_one_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never_kept(space: Keyspace, keys: Sequence[str], args: Sequence[bytes]) -> int | bytes:
+        return keyspace.publish(space, keys, args[:3])
+
+    monkeypatch.setitem(keyspace.TWINS, "publish", never_kept)
+    assert seen(simulate, "nothing was put over ", within=400)
+
+
+def test_lower_tier_without_need_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Ladder, "is_down", True)
+    assert seen(simulate, "although the model was never away", within=20)
+
+
 class FaustsLedger(OffsetLedger):
     """What faust-streaming 0.15.3 commits (`Consumer._new_offset`): the first run of finished offsets.
 
@@ -140,6 +168,11 @@ class FaustsLedger(OffsetLedger):
 
     @property
     def committable(self) -> int:
+        self._look()
+        return self._look()
+
+    def _look(self) -> int:
+        """Faust looks whenever it commits, which is more often than we do."""
         acked = sorted(set(self._acked))
         if acked and not (self._committed and self._gap_before(acked[0]) > 1):
             places = [self._order.index(offset) for offset in acked]

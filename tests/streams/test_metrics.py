@@ -213,6 +213,7 @@ async def test_judging_worker_s_names_are_these_and_no_others(judging: JudgingWo
         'seren_slates_total{outcome="accepted"}',
         'seren_slates_total{outcome="repeated"}',
         'seren_slates_total{outcome="refused"}',
+        'seren_slates_total{outcome="kept"}',
         'seren_slates_total{outcome="restored"}',
         'seren_slates_total{outcome="late"}',
         "seren_stale_slates_replaced_total",
