@@ -32,6 +32,9 @@ What a worker does about an error is decided in one place, `verdict`:
                                                                   was rolled back must not bury what the newer one can read
     EngineDead, StoreError, BrokerError, lost           stop      as above: no other record would fare better
     partitions, MemoryError, every other SerenError
+
+A judging worker with tiers below SerenGPT (`models.tiers`) buries nothing and does not stop for the engine's errors: whoever
+the engine failed is answered by the next tier.
 """
 
 from __future__ import annotations

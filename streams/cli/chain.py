@@ -17,6 +17,7 @@ from models.entities import Tag, Trace
 from models.reasons import REASONS
 from streams.cli.tables import moment, plain, show_table
 
+_IMAGINES = ("serengpt", "nothing")  # the tiers below look for what the profile names, and imagine nothing
 HISTORY_LINES = 10  # of the recent history, newest first; the whole of it is in --json
 
 
@@ -45,6 +46,7 @@ def chain_of(trace: Trace, item_id: str) -> dict[str, Any]:
         "as_of_ms": trace.as_of_ms,
         "offset": trace.offset,
         "trace_id": trace.trace_id or None,
+        "tier": trace.tier,
         "profile": msgspec.to_builtins(trace.digest),
         "imagined": list(trace.imagined),
         "malformed": list(trace.malformed),
@@ -55,12 +57,14 @@ def show_chain(trace: Trace, chain: dict[str, Any]) -> None:
     """Prints the chain behind one item for a person."""
     console = Console()
     console.print(Text(f"{plain(chain['item_id'])} for {plain(trace.user_id)} on {plain(trace.surface)}", style="bold"))
+    sought = "imagined" if trace.tier in _IMAGINES else "looked for"
     lines = [
         ("asked because of", f"{trace.reason}, at {moment(trace.as_of_ms)}, offset {trace.offset}"),
         ("static profile", ", ".join(trace.digest.static) or "-"),
         ("long term", _tags(trace.digest.long_term)),
         ("short term", _tags(trace.digest.short_term)),
-        ("imagined", f"{len(trace.imagined)} titles, {len(trace.candidates)} candidates, {len(trace.kept)} kept"),
+        (sought, f"{len(trace.imagined)} titles, {len(trace.candidates)} candidates, {len(trace.kept)} kept"),
+        ("answered by", f"tier {trace.tier}"),
         ("outcome", _outcome(chain)),
     ]
     if trace.malformed:
@@ -73,7 +77,7 @@ def show_chain(trace: Trace, chain: dict[str, Any]) -> None:
     console.print(grid)
     if chain["sources"]:
         rows = [(found["title"], found["channel"], str(found["rank"]), f"{found['score']:.3g}") for found in chain["sources"]]
-        show_table("imagined titles that found it", ("title", "by", "rank", "score"), rows)
+        show_table(f"{sought} and found it", ("title", "by", "rank", "score"), rows)
     history = [(moment(one.ts_ms), one.type, one.title, str(one.offset)) for one in reversed(trace.digest.history)]
     if history:
         show_table("recent history", ("when", "what", "title", "offset"), history[:HISTORY_LINES])
