@@ -45,7 +45,7 @@ test-train: $(VENV)/.train ## Tests of training and of the torch engine (install
 	@$(PY) -m pytest -m "train" $(ARGS)
 
 .PHONY: test-vllm
-test-vllm: $(VLLM)/.made ## Tests of the vLLM engine, with vLLM's build for the CPU in an environment of its own (4 GB)
+test-vllm: $(VLLM)/.made ## Tests of the vLLM engine, with its build for the CPU in an environment of its own (5 GB)
 	@$(VLLM)/bin/python -m pytest -m "vllm" -W ignore tests/models/serengpt $(ARGS)
 
 .PHONY: test-otel
@@ -160,7 +160,7 @@ $(PEERS)/.made: infra/bench/requirements.txt | $(VENV)/.made
 # ---- vLLM's build for the CPU asks for other releases than seren's own environment has
 
 $(VLLM)/.made: infra/vllm/requirements.txt pyproject.toml | $(VENV)/.made
-	@echo "Installing vLLM's build for the CPU into $(VLLM) (once; a few minutes, 4 GB) ..." >&2
+	@echo "Installing vLLM's build for the CPU into $(VLLM) (once; a few minutes, 5 GB) ..." >&2
 	@$(PY) -m venv --clear $(VLLM)
 	@$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --requirement $<
 	@$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --editable .

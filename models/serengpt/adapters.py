@@ -19,6 +19,8 @@ ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _ID_DIGITS = 12  # as in a checkpoint's name
 _MAX_RANK = 512  # that vLLM computes with
+# What it may change. Of an adapted head vLLM cannot tell the log-probabilities of a prompt.
+ADAPTED = frozenset(("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"))
 
 
 class Adapter(NamedTuple):
@@ -35,6 +37,7 @@ class _Config(Struct, frozen=True, kw_only=True):
 
     peft_type: str
     r: int
+    target_modules: frozenset[str]
 
 
 def is_adapter(folder: Path) -> bool:
@@ -58,6 +61,10 @@ def read_adapter(folder: Path) -> Adapter:
         raise CheckpointError(message) from error
     if config.peft_type != "LORA" or not 1 <= config.r <= _MAX_RANK:
         message = f"adapter {folder}: {brief(config.peft_type)} of rank {config.r}, must be LORA of rank 1 to {_MAX_RANK}"
+        raise CheckpointError(message)
+    if not config.target_modules <= ADAPTED:
+        found, known = sorted(config.target_modules - ADAPTED), sorted(ADAPTED)
+        message = f"adapter {folder}: target_modules {brief(', '.join(found))}, must be among {', '.join(known)}"
         raise CheckpointError(message)
     digits = sha256((sha256(config_json) + weights).encode())[:_ID_DIGITS]
     return Adapter(folder.name, folder, config.r, f"{folder.name}@{digits}")

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import math
 import multiprocessing
+import os
 from collections.abc import Sequence
 from itertools import count
 from multiprocessing.process import BaseProcess
@@ -34,6 +35,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
 from models.errors import CheckpointError, RequestError, UnsoundAnswer
+from models.serengpt.adapters import ADAPTED
 from models.serengpt.prompt import TITLE_TOKENS
 from models.serengpt.requests import REPETITION_PENALTY, TEMPERATURE
 from models.serengpt.shared_prefix import Found, Reading
@@ -168,10 +170,16 @@ async def start(folder: Path, *, tokens: int, adapter_rank: int, limits: VllmLim
         CheckpointError: vLLM cannot run it here.
     """
     is_cpu = bool(current_platform.is_cpu())
+    if is_cpu:
+        os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")  # else it compiles C++ at the first request, for nothing here
     block = _CPU_BLOCK if is_cpu else _GPU_BLOCK
     on_cpu = {"dtype": "float32", "enforce_eager": True, "kv_cache_memory_bytes": limits.cpu_cache_bytes}
     on_gpu = {"dtype": "bfloat16", "gpu_memory_utilization": limits.gpu_memory_share}
-    with_adapters = {"enable_lora": True, "max_loras": 2}  # the old one and the new one
+    with_adapters = {
+        "enable_lora": True,
+        "max_loras": 2,  # the old one and the new one
+        "lora_target_modules": [*sorted(ADAPTED), "qkv_proj", "gate_up_proj"],  # vLLM has some of them in one
+    }
     before = set(multiprocessing.active_children())
     try:
         arguments = AsyncEngineArgs(

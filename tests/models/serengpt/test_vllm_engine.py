@@ -188,7 +188,7 @@ def test_swap_to_a_folder_that_is_no_checkpoint_changes_nothing(engine: Any, tmp
     (broken / "model.safetensors").write_bytes(b"cut off")
     with pytest.raises(CheckpointError, match=r"model\.safetensors is not the file that"):
         engine.swap(broken)
-    (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 4}')
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 4, "target_modules": ["q_proj"]}')
     with pytest.raises(CheckpointError, match=r"adapter_model\.safetensors"):
         engine.swap(tmp_path)
     assert (engine.model_id, engine.imagine([ImagineRequest(digest=DIGEST, n=3, seed=1)])) == before
