@@ -12,14 +12,16 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
-from typing import get_args
-
-from tokenizers import Tokenizer
+from typing import TYPE_CHECKING, get_args
 
 from models.entities import TEXT_CHARS, EventType, TagFamily
 from models.errors import CheckpointError
 from models.serengpt.instructions import without_instructions
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 PAD, END, ANSWER = "<|pad|>", "<|end|>", "<|answer|>"
 STATIC, LONG_TERM, SHORT_TERM, HISTORY = "<|static|>", "<|long_term|>", "<|short_term|>", "<|history|>"
@@ -105,7 +107,8 @@ class TitleTokenizer:
             CheckpointError: the file is missing or is no tokenizer.
         """
         try:
-            return cls(Tokenizer.from_file(str(path)))
+            library = import_module("tokenizers")  # not before: the configuration leads here, and slates are read without it
+            return cls(library.Tokenizer.from_file(str(path)))
         except CheckpointError:
             raise
         except Exception as error:  # the library raises bare Exception for all that can be wrong with a file
