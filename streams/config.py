@@ -82,6 +82,8 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "judge.label_share": (0, 1),
     "judge.nearness": (0.1, 100),
     "judge.sighting": (0.001, 1_000_000),
+    "judge.related_share": (0, 1000),
+    "judge.related_count": (1, 1000),
     "judge.category_share": (0.001, 0.999),  # either part may be all that is known
     "judge.model_share": (0, 1),
     "judge.home.history_count": (1, 1000),

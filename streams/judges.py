@@ -28,7 +28,9 @@ from models.entities import Digest
 from models.errors import RequestError
 from models.judging.home import Adviser
 from models.judging.local import Ask, LocalJudge
+from models.judging.meaning import Meaning
 from models.judging.policy import JudgePolicy
+from models.pretrained import words_folder
 from models.retrieval.text import words
 from models.serengpt.checkpoint import TOKENIZER
 from models.serengpt.tokens import TitleTokenizer
@@ -145,9 +147,11 @@ def local_judge(judge: JudgePolicy, *, engine: str, checkpoint: Path | None, thr
         checkpoint: None judges by the history alone.
         threads: of the engine.
     """
+    meaning = Meaning.load(words_folder())
     if checkpoint is None:
-        yield LocalJudge(judge, None)
+        yield LocalJudge(judge, None, meaning)
         return
     with closing(load_engine(engine, str(checkpoint), threads=threads)) as running:
         tokenizer = TitleTokenizer.load(checkpoint / TOKENIZER)
-        yield LocalJudge(judge, Adviser(running, tokenizer, policy=judge.home, tastes=judge.portrait.tastes))
+        adviser = Adviser(running, tokenizer, policy=judge.home, tastes=judge.portrait.tastes)
+        yield LocalJudge(judge, adviser, meaning)

@@ -18,6 +18,7 @@ from models.entities import TEXT_CHARS
 from models.errors import DecodeError, brief
 from models.judging.home import Adviser
 from models.judging.judge import DIGITS, judge
+from models.judging.meaning import Meaning
 from models.judging.pairs import Offer, Person
 from models.judging.policy import JudgePolicy
 from models.judging.portrait import Opinion, Portrait
@@ -78,10 +79,12 @@ class JudgedLines:
     Args:
         adviser: SerenGPT; None judges without it.
         policy: of judgements.
+        meaning: what words mean; None judges by the words themselves.
     """
 
-    def __init__(self, adviser: Adviser | None, policy: JudgePolicy) -> None:
+    def __init__(self, adviser: Adviser | None, policy: JudgePolicy, meaning: Meaning | None = None) -> None:
         self._adviser = adviser
+        self._meaning = meaning
         self._policy = policy
         self._last: tuple[bytes, Portrait] | None = None
 
@@ -123,7 +126,7 @@ class JudgedLines:
     def _portrait(self, asked: _Asked) -> Portrait:
         """The person's portrait; it is kept for the lines after, which often are about the same person."""
         if self._last is None or self._last[0] != asked.user:
-            self._last = (asked.user, Portrait(asked.person, self._policy.portrait))
+            self._last = (asked.user, Portrait(asked.person, self._policy.portrait, self._meaning))
         return self._last[1]
 
 

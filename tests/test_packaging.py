@@ -37,6 +37,7 @@ READ_BY_A_RUN = {
     "models/pretrained/tower-small/tower.npz",
     "models/pretrained/distilled-small/distilled.npz",
     "models/pretrained/distilled-small/card.json",
+    "models/pretrained/words-small/words.npz",
 }
 
 # Run from the unpacked wheel: reads every kind of file that the code reads by itself.

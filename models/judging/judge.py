@@ -4,7 +4,9 @@ Knows nothing about models; SerenGPT's word, where it has one, comes in as an `O
 
 Relevance is an average of how much alike things were liked, weighed by how alike they are and by their age, between two
 anchors: the prior, which stands in for what is not known, and a slowly growing doubt when much is known and nothing is alike.
-How much better or worse alike things were liked than the rest counts once more: averages over many ratings lie close together.
+Things whose words mean much the same say a little, however different the words: the nearest few, as one piece of evidence
+together, so that a long history of vaguely related things proves nothing. How much better or worse alike things were liked
+than the rest counts once more: averages over many ratings lie close together.
 Unexpectedness is how rare the item's category labels are in the history (new ones count 1: Definition 1, papers.md 1.2), and
 how far its words are from the nearest thing in it.
 """
@@ -18,11 +20,12 @@ from models.combine import Parts, combine
 from models.judging.bags import Bag, Rarity, bag, cosine, labels_of, shared, telling_labels
 from models.judging.pairs import Judgement, Offer
 from models.judging.policy import JudgePolicy
-from models.judging.portrait import Opinion, Portrait, Trait
+from models.judging.portrait import Opinion, Portrait, Related, Trait
 from models.judging.reasons import Evidence, reason
 from models.serengpt.tokens import clean
 
 DIGITS = 6
+_RELATED = 0.4  # nearness in meaning that a reason names: three of four drawn pairs of groceries are below
 _TELLING = 0.01  # what a reason names says at least this much: a tenth of the likeness, squared
 
 
@@ -45,7 +48,8 @@ def judge(offer: Offer, portrait: Portrait, opinion: Opinion | None, policy: Jud
     labels = labels_of(offer.category)
     features = portrait.rarity.weigh(bag(offer.title, labels))
     alike = [_alike(trait, features, labels, portrait.label_rarity, policy) for trait in portrait.traits]
-    relevance = _relevance(portrait, alike, policy)
+    related = portrait.related(offer.title, labels, count=policy.related_count)
+    relevance = _relevance(portrait, alike, related, policy)
     if opinion is not None:
         share = policy.model_share * opinion.at_home
         relevance = (1.0 - share) * relevance + share * opinion.aligned
@@ -56,7 +60,7 @@ def judge(offer: Offer, portrait: Portrait, opinion: Opinion | None, policy: Jud
         serendipity=round(combine(parts, policy.combine), DIGITS),
         relevance=round(relevance, DIGITS),
         unexpectedness=None if new is None else round(new, DIGITS),
-        reason=reason(_evidence(portrait, alike, telling, opinion)),
+        reason=reason(_evidence(portrait, alike, related, telling, opinion)),
     )
 
 
@@ -66,7 +70,7 @@ def _alike(trait: Trait, features: Bag, labels: tuple[str, ...], rarity: Rarity,
     return float((1.0 - (1.0 - same_labels) * (1.0 - cosine(trait.features, features))) ** policy.nearness)
 
 
-def _relevance(portrait: Portrait, alike: Sequence[float], policy: JudgePolicy) -> float:
+def _relevance(portrait: Portrait, alike: Sequence[float], related: Sequence[Related], policy: JudgePolicy) -> float:
     said = [trait.weight * near for trait, near in zip(portrait.traits, alike, strict=True)]
     liked = math.fsum(one * trait.like for trait, one in zip(portrait.traits, said, strict=True))
     better = math.fsum(
@@ -74,7 +78,9 @@ def _relevance(portrait: Portrait, alike: Sequence[float], policy: JudgePolicy) 
         for trait, one in zip(portrait.traits, said, strict=True)
         if trait.kind == "had"
     )
-    count = policy.prior_count + math.fsum(said) + policy.doubt_count * math.log1p(len(portrait.had))
+    shares = [policy.related_share * one.nearness / policy.related_count for one in related]
+    liked += math.fsum(share * one.trait.like for share, one in zip(shares, related, strict=True))
+    count = policy.prior_count + math.fsum((*said, *shares)) + policy.doubt_count * math.log1p(len(portrait.had))
     return max(0.0, min(1.0, (policy.prior_count * policy.prior + liked + policy.contrast * better) / count))
 
 
@@ -113,7 +119,13 @@ def _novelty(offer: Offer, portrait: Portrait) -> float | None:
     return 0.0 if any(trait.title == title for trait in portrait.had) else None
 
 
-def _evidence(portrait: Portrait, alike: Sequence[float], labels: tuple[str, ...], opinion: Opinion | None) -> Evidence:
+def _evidence(
+    portrait: Portrait,
+    alike: Sequence[float],
+    related: Sequence[Related],
+    labels: tuple[str, ...],
+    opinion: Opinion | None,
+) -> Evidence:
     best = worst = None
     strongest = weakest = 0.0
     for trait, near in zip(portrait.traits, alike, strict=True):
@@ -126,6 +138,7 @@ def _evidence(portrait: Portrait, alike: Sequence[float], labels: tuple[str, ...
         had=len(portrait.had),
         for_it=best if strongest >= _TELLING else None,
         against_it=worst if weakest >= _TELLING else None,
+        about=next((one.trait for one in related if one.nearness >= _RELATED and one.trait.like > 0.5), None),
         labels=tuple((label, sum(label in has for has in sorted_out)) for label in labels),
         sorted_out=len(sorted_out),
         opinion=opinion,

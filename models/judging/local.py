@@ -13,6 +13,7 @@ from models.entities import Digest
 from models.judging.digests import person_of
 from models.judging.home import Adviser
 from models.judging.judge import judge
+from models.judging.meaning import Meaning
 from models.judging.pairs import Judgement, Offer, Person
 from models.judging.policy import JudgePolicy
 from models.judging.portrait import Opinion, Portrait
@@ -50,10 +51,12 @@ class LocalJudge:
     Args:
         policy: of judgements.
         adviser: SerenGPT; None judges without it.
+        meaning: what words mean; None judges by the words themselves.
     """
 
-    def __init__(self, policy: JudgePolicy, adviser: Adviser | None) -> None:
+    def __init__(self, policy: JudgePolicy, adviser: Adviser | None, meaning: Meaning | None = None) -> None:
         self.adviser = adviser
+        self.meaning = meaning
         self._policy = policy
 
     def hear(self, asks: Sequence[Ask]) -> list[Heard]:
@@ -68,7 +71,7 @@ class LocalJudge:
         last: tuple[Person, Portrait] | None = None
         for (person, offer), opinion in zip(told, opinions, strict=True):
             if last is None or last[0] != person:
-                last = (person, Portrait(person, self._policy.portrait))
+                last = (person, Portrait(person, self._policy.portrait, self.meaning))
             found.append(Heard(judge(offer, last[1], opinion, self._policy), opinion))
         return found
 

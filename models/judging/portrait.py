@@ -9,10 +9,15 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from models.judging.bags import Bag, Rarity, bag, labels_of
+from models.judging.meaning import Meaning
 from models.judging.pairs import Past, Person, facts
 from models.judging.policy import PortraitPolicy, TastePolicy
 from models.judging.tastes import likes, recency
+from models.retrieval.vectors import SCALE
 from models.serengpt.tokens import clean
 
 
@@ -35,15 +40,23 @@ class Trait(NamedTuple):
     rating: float | None
 
 
+class Related(NamedTuple):
+    """A trait that an item is about the same as, and how nearly, in (0, 1]; its weight is in it."""
+
+    trait: Trait
+    nearness: float
+
+
 class Portrait:
     """A person; made once for all items that are judged for them.
 
     Args:
         person: as told.
         policy: how ratings, times, searches and facts count.
+        meaning: what words mean; None where only the words themselves count.
     """
 
-    def __init__(self, person: Person, policy: PortraitPolicy) -> None:
+    def __init__(self, person: Person, policy: PortraitPolicy, meaning: Meaning | None = None) -> None:
         traits = [*_had(newest(person, policy.history_count), policy.tastes), *_told(person, policy)]
         self.rarity = Rarity(trait.features for trait in traits)
         self.label_rarity = Rarity(trait.labels for trait in traits if trait.labels)
@@ -51,6 +64,33 @@ class Portrait:
         self.had = tuple(trait for trait in self.traits if trait.kind == "had")
         weight = math.fsum(trait.weight for trait in self.had)
         self.usual_like = math.fsum(trait.weight * trait.like for trait in self.had) / weight if weight else 0.0
+        self._meaning = meaning
+        self._meant, self._places = self._meanings()
+
+    def related(self, title: str, labels: tuple[str, ...], *, count: int) -> tuple[Related, ...]:
+        """The traits that are most about the same as a thing, the nearest first; none where no word of it is known.
+
+        Args:
+            title: of the thing.
+            labels: of its category.
+            count: most traits.
+        """
+        wanted = self._meaning.vector(title, labels) if self._meaning is not None else None
+        if wanted is None or not self._places:
+            return ()
+        nearness = (self._meant @ wanted).astype(np.float64) / SCALE**2
+        weighed = nearness * np.array([self.traits[place].weight for place in self._places])
+        best = np.argsort(-weighed, kind="stable")[:count]
+        return tuple(Related(self.traits[self._places[row]], float(weighed[row])) for row in best if weighed[row] > 0.0)
+
+    def _meanings(self) -> tuple[NDArray[np.float32], list[int]]:
+        """The meanings that are known, a row each, and whose they are."""
+        if self._meaning is None:
+            return np.zeros((0, 0), dtype=np.float32), []
+        found = [self._meaning.vector(trait.title, trait.labels) for trait in self.traits]
+        known = [(place, one) for place, one in enumerate(found) if one is not None]
+        rows = np.stack([one for _, one in known]) if known else np.zeros((0, 0), dtype=np.float32)
+        return rows, [place for place, _ in known]
 
 
 def newest(person: Person, count: int) -> list[Past]:

@@ -12,7 +12,8 @@ _TITLE_CHARS = 60  # of a title that is named
 class Evidence(NamedTuple):
     """What a reason may name: the trait that says most for the item and against it, and how usual its labels are.
 
-    `labels`: each with the number of things in the history that have it; `sorted_out`: things that have any.
+    `about` is a liked thing whose words mean much the same. `labels`: each with the number of things in the history that have
+    it; `sorted_out`: things that have any.
     """
 
     had: int
@@ -21,6 +22,7 @@ class Evidence(NamedTuple):
     labels: tuple[tuple[str, int], ...]
     sorted_out: int
     opinion: Opinion | None
+    about: Trait | None = None
 
 
 def reason(evidence: Evidence) -> str:
@@ -38,8 +40,11 @@ def reason(evidence: Evidence) -> str:
 
 
 def _likeness(evidence: Evidence) -> list[str]:
+    if evidence.for_it is None and evidence.about is not None:
+        against = [] if evidence.against_it is None else [f"but like {_named(evidence.against_it)}"]
+        return [f"goes with {_named(evidence.about)}", *against]
     if evidence.for_it is None and evidence.against_it is None:
-        return ["nothing in the history is like it" if evidence.had else "no history: relevance is the prior"]
+        return ["nothing in the history is like it" if evidence.had else "no history: relevance is near the prior"]
     phrases = []
     if evidence.for_it is not None:
         phrases.append(f"like {_named(evidence.for_it)}")

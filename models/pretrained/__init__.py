@@ -20,3 +20,8 @@ def tower_folder() -> Path:
 def distilled_folder() -> Path:
     """The scorer that was fitted to the scores of that SerenGPT, in the space of that tower."""
     return _HERE / "distilled-small"
+
+
+def words_folder() -> Path:
+    """The judge's table of word meanings, made of WordNet."""
+    return _HERE / "words-small"

@@ -98,7 +98,7 @@ def _of_people(
     from streams.judge_cases import judge_file
     from streams.verdicts import JudgedLines
 
-    cases = judge_file(path, JudgedLines(judge.adviser, settings.judge), positive_at=positive_at)
+    cases = judge_file(path, JudgedLines(judge.adviser, settings.judge, judge.meaning), positive_at=positive_at)
     if not cases:
         message = f"{path}: no lines"
         raise click.ClickException(message)

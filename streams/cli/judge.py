@@ -40,6 +40,8 @@ def judge(*, model: Path | None, without_model: bool, rating_max: float | None, 
     category may name several labels (Action|Comedy) or a path (Food > Dairy). What is asked on one line is answered before
     more is waited for.
     """
+    from models.judging.meaning import Meaning
+    from models.pretrained import words_folder
     from streams.verdicts import JudgedLines
 
     settings = settings_of(config)
@@ -47,11 +49,12 @@ def judge(*, model: Path | None, without_model: bool, rating_max: float | None, 
     if rating_max is not None:
         tastes = replace(policy.portrait.tastes, rating_max=rating_max)
         policy = replace(policy, portrait=replace(policy.portrait, tastes=tastes))
+    meaning = Meaning.load(words_folder())
     if without_model:
-        _answer_all(JudgedLines(None, policy).answers)
+        _answer_all(JudgedLines(None, policy, meaning).answers)
     else:
         with _adviser(model, settings.serengpt, policy) as adviser:
-            _answer_all(JudgedLines(adviser, policy).answers)
+            _answer_all(JudgedLines(adviser, policy, meaning).answers)
 
 
 @click.command("combine")

@@ -23,6 +23,7 @@ from streams.cli.train_season import season
 from streams.cli.train_small import small
 from streams.cli.train_tower import tower
 from streams.cli.train_verdicts import verdicts
+from streams.cli.train_words import words_command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,6 +52,7 @@ train_group.add_command(season)
 train_group.add_command(distil)
 train_group.add_command(data)
 train_group.add_command(verdicts)
+train_group.add_command(words_command)
 train_group.add_command(denoise)
 train_group.add_command(pairs)
 train_group.add_command(align_command)

@@ -12,11 +12,14 @@ from typing import NamedTuple
 import pytest
 
 from models.judging.judge import judge
+from models.judging.meaning import Meaning
 from models.judging.pairs import Judgement, Offer, Past, Person
 from models.judging.policy import JudgePolicy
 from models.judging.portrait import Portrait
+from models.pretrained import words_folder
 
 POLICY = JudgePolicy()
+MEANING = Meaning.load(words_folder())
 
 
 class Persona(NamedTuple):
@@ -133,7 +136,7 @@ PERSONAS = (
 
 
 def _judged(persona: Persona, offers: Iterable[Offer]) -> list[Judgement]:
-    portrait = Portrait(persona.person, POLICY.portrait)
+    portrait = Portrait(persona.person, POLICY.portrait, MEANING)
     return [judge(offer, portrait, None, POLICY) for offer in offers]
 
 
