@@ -99,11 +99,12 @@ PROFILE_COUNTERS: Table = (
     (
         "seren_inferred",
         "outcome",
-        "Answers of a language model that were folded in; tags taken; refused: to no question, read again, on rejected or "
-        "unknown evidence",
+        "Answers of a language model that were folded in; tags taken; traits left to the rules; refused: to no question, read "
+        "again, on rejected or unknown evidence",
         {
             "folded": "inferred",
             "taken": "inferred_taken",
+            "known": "inferred_known",
             "unasked": "inferred_unasked",
             "repeated": "inferred_repeated",
             "rejected_evidence": "inferred_rejected_evidence",

@@ -118,8 +118,8 @@ def fold(profile: Profile, answer: ProfileTags, offset: int, policy: ProfilePoli
         policy: of the profile.
 
     Returns:
-        How many tags were taken (`taken`) and refused, by reason; `unasked` 1 where the question that waits is another one,
-        or none.
+        How many tags were taken (`taken`), left to the rules (`known`) and refused, by reason; `unasked` 1 where the question
+        that waits is another one, or none.
     """
     outcome: Counter[str] = Counter()
     inference = profile.inference
@@ -251,6 +251,9 @@ def _fold_traits(
     """Replaces the long-term level: a summary is made anew of all that was admitted. Evidence is that of its sources."""
     found = {}
     for trait in traits:
+        if f"{trait.family}:{trait.text}" in profile.pool:
+            outcome["known"] += 1  # the rules have it, and see for themselves whether it lasts
+            continue
         rests_on: set[tuple[int, int]] = set()
         for source in trait.sources:
             rests_on.update(_evidence_of(profile, inference, source))

@@ -189,7 +189,7 @@ async def test_profile_worker_s_names_are_these_and_no_others(profiles: Callable
         'seren_dead_letters_total{error="DecodeError"}',
         'seren_start_overs_total{why="bug"}',
         *(f'seren_questions_total{{reason="{reason}"}}' for reason in ("first", "drift", "age")),
-        *(f'seren_inferred_total{{outcome="{outcome}"}}' for outcome in ("folded", "taken", "unasked", "repeated")),
+        *(f'seren_inferred_total{{outcome="{outcome}"}}' for outcome in ("folded", "taken", "known", "unasked", "repeated")),
         *(f'seren_inferred_total{{outcome="{why}"}}' for why in ("rejected_evidence", "unknown_evidence", "unknown_source")),
         'seren_consumer_lag_records{partition="2",topic="behaviour-events"}',
         'seren_consumer_lag_records{partition="2",topic="user-attributes"}',

@@ -154,9 +154,10 @@ def test_summary_replaces_the_traits_and_rests_on_its_sources(asked: Any) -> Non
     traits = (
         Trait(family="interest", text="hosting", score=0.8, sources=("interest:tea time", "category:mugs")),
         Trait(family="interest", text="made up", score=0.9, sources=("interest:nobody said so",)),
+        Trait(family="category", text="trays", score=0.9, sources=("category:trays",)),  # which the rules have
     )
     outcome = inferring.fold(profile, answer(profile, "tea time", places=(1,), long_term=traits), 0, POLICY)
-    assert outcome == {"taken": 2, "unknown_source": 1}
+    assert outcome == {"taken": 2, "unknown_source": 1, "known": 1}
     found = digest(profile, lambda _: None, (DAY + 1) * DAY_MS, POLICY)
     assert found.long_term == (Tag("hosting", "interest", 0.8, (0, 1)),)  # the trays of the tag, the mugs of the belief
 

@@ -13,6 +13,7 @@ import redis.asyncio
 
 from models.entities import Event, Item, UserAttributes
 from models.profiles import Profile, encode, item_features, update, update_attributes
+from models.profiles.inferred import Inference, InferredTag
 from models.profiles.policy import DAY_MS, ProfilePolicy
 from streams.cli import main
 from streams.embedded.redis import RunningRedis
@@ -137,3 +138,25 @@ async def test_profile_of_bytes_that_are_none_raises_nothing_but_exits_with_2(
     out, err = await process.communicate()
     assert (process.returncode, out) == (2, b"")
     assert b"profile state of 4 bytes" in err
+
+
+async def test_profile_tells_what_a_language_model_inferred_and_on_what(
+    redis_client: redis.asyncio.Redis, seren: Seren
+) -> None:
+    """Asked at noon on the day of the purchase; a score of 0.5 as of that day's begin has lost 2^(-1h/14d) by the purchase."""
+    profile, policy = Profile(), ProfilePolicy()
+    bought = Event(event_id="e", user_id="u", type="purchase", ts_ms=BOUGHT_MS, item_id="l1")
+    update(profile, bought, item_features(LAMP, max_tag_bytes=48), (), offset=7, policy=policy)
+    tag = InferredTag(score=5_000, day=DAY, evidence=(7,), names=(1,))
+    asked_ms = DAY * DAY_MS + 43_200_000
+    profile.inference = Inference(
+        asked_ms=asked_ms, answered_ms=asked_ms, answers=1, short_term={"scenario:reading nook": tag}
+    )
+    write = ProfileWrite("u", 7, encode(profile), 60_000)
+    assert await ProfileStore(redis_client, tenant="t").write([write], epoch=5, partition=3) == [True]
+    found = json.loads((await asyncio.to_thread(seren, "u", "--json")).out)
+    inference = found["inference"]
+    assert (inference["is_waiting"], inference["answers"], inference["long_term"]) == (False, 1, [])
+    assert inference["short_term"] == [{"tag": "scenario:reading nook", "score": 0.499, "evidence": [7]}]
+    assert ("scenario", "reading nook") in {(tag["family"], tag["text"]) for tag in found["short_term"]}
+    assert "scenario:reading nook" in (await asyncio.to_thread(seren, "u")).out
