@@ -7,7 +7,7 @@ things hold it up.
    partition that it came from.
 2. Of one origin, the owner of that partition applies only the first record in the log. Where that one lies is noted in Redis
    before a checkpoint passes it, so it is so after a crash, too (`ProfilesWorker`). Requests need no note: their slates are
-   fenced.
+   fenced. Nor do questions for a language model: a profile takes one answer to each.
 3. Redrive notes what it has sent, after the broker has it. A run that dies between the two sends again, which 2 makes
    harmless; any other run passes over what is noted.
 
@@ -39,7 +39,7 @@ from streams.state import PartitionStore
 from streams.tracing import context_of, headers_of
 
 # Topics whose records are dead-lettered; a letter that names another one is not followed.
-ORIGINS = frozenset({topics.EVENTS, topics.ATTRIBUTES, topics.REQUESTS})
+ORIGINS = frozenset({topics.EVENTS, topics.ATTRIBUTES, topics.REQUESTS, topics.PROFILING, topics.PROFILE_TAGS})
 _BATCH = 500  # letters between two notes: what a run that dies sends again at most
 
 Fate = Literal["sent", "repeated", "cut", "exhausted", "forgotten", "unusable"]
@@ -111,7 +111,8 @@ async def redrive(bootstrap: str, choice: Choice, *, partitions: PartitionStore,
     done = Redriven()
     async with _connected(bootstrap) as (consumer, producer):
         with _translated(bootstrap):
-            places = {topic: await producer.partitions_for(topic) for topic in sorted(ORIGINS)}
+            there = ORIGINS & await consumer.topics()  # the newest ones may not be made yet
+            places = {topic: await producer.partitions_for(topic) for topic in sorted(there)}
             forgotten = await _forgotten(consumer)
             async for records in _all(consumer):
                 done.read += len(records)
@@ -149,7 +150,7 @@ class _Batch:
             self._wanted[letter.origin] = letter
 
     def _refusal(self, letter: Letter | None) -> Fate | None:
-        if letter is None or letter.partition not in self._places[letter.topic]:
+        if letter is None or letter.partition not in self._places.get(letter.topic, ()):
             return "unusable"
         if not letter.record.key and letter.record.value is None:  # Kafka cannot carry it, and it says nothing
             return "unusable"

@@ -179,6 +179,17 @@ async def test_null_record_goes_back_as_null(broker: RunningBroker, redis_client
     assert [(key, value) for _, key, value, _ in await found(broker, topics.ATTRIBUTES)] == [(b"u", None)]
 
 
+@pytest.mark.parametrize("topic", [topics.PROFILING, topics.PROFILE_TAGS])
+async def test_question_or_answer_of_a_language_model_goes_back_where_its_topic_is(
+    redis_client: redis.asyncio.Redis, topic: str
+) -> None:
+    names = (topics.EVENTS, topics.ATTRIBUTES, topics.REQUESTS)
+    with start_broker(dict.fromkeys((*names, topic), 4) | {topics.DEAD_LETTERS: 1}) as broker:
+        await bury(broker, dead(5, topic=topic))
+        assert (await run(broker, redis_client)).count("sent") == 1
+        assert [(partition, key) for partition, key, _, _ in await found(broker, topic)] == [(2, b"u")]
+
+
 async def test_broker_that_is_away_is_said_so(broker: RunningBroker, redis_client: redis.asyncio.Redis) -> None:
     broker.stop()
     with pytest.raises(BrokerUnavailable, match=broker.bootstrap):
