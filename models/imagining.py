@@ -27,7 +27,7 @@ from models.serengpt.tokens import is_readable
 
 @dataclass(frozen=True, kw_only=True)
 class ImaginePolicy:
-    """How titles come about. The default is the paper's way; what the others are worth is in the evaluation."""
+    """How titles come about. The default is the paper's way; what the others are worth, `seren evaluate imagine` measures."""
 
     sampled_ratio: float = 1.0  # samples for each title that stays: above 1 costs a score of each, and may narrow the choice
     likeness_weight: float = 0.5  # of those that stay: how much a title loses for the words it shares with a better one
