@@ -11,6 +11,9 @@ from msgspec import Struct
 from models.serengpt.prompt import PROMPT_TOKENS, PROMPT_VERSION
 from models.training.split import TimeSplit
 
+# What a card's table shows, of all that a ranking measures.
+_SHOWN = ("HR@1", "HR@5", "HR@10", "NDCG@10", "MAP@10")
+
 
 class Made(Struct, frozen=True, kw_only=True):
     """What came out: sizes, and each phase with its settings and results in the order of its columns."""
@@ -104,12 +107,12 @@ on."""
 def _ranking(ranked: Sequence[Ranked], cases: int) -> str:
     if not ranked:
         return ""
-    metrics = tuple(ranked[0].metrics)
+    metrics = tuple(metric for metric in _SHOWN if metric in ranked[0].metrics)
     rows = ((one.name, *(f"{one.metrics[metric]:.3f}" for metric in metrics)) for one in ranked)
     return f"""## Validation
 
-One item that became serendipitous among 99 of categories that were new to the user, {cases:,} cases of the validation part,
-ranked by the int8 conversion:
+Items that became serendipitous, each among 99 of categories that were new to the user, {cases:,} cases of the validation
+part, ranked by the int8 conversion:
 
 {_table(("ranker", *metrics), rows)}"""
 
