@@ -42,7 +42,7 @@ from streams.importers.tables import DroppedRows, read_table
 from streams.lines import Line
 from streams.logs import LINE_BYTES, RecordedLog, read_lines
 from streams.scores.log import ScoreLog
-from streams.scores.record import Imagined, ScoredTitles, address_of, decode_record, encode_record
+from streams.scores.record import Imagined, ScoredTitles, address_of, checksum_of, decode_record, encode_record
 from streams.slates.packed import decode_slate, encode_slate
 from streams.state import decode_profile_state, encode_profile_state
 from streams.tracing import context_of, headers_of
@@ -176,16 +176,18 @@ def _score_record(data: bytes) -> str:
 
 
 def _addressed_record(data: bytes) -> str:
-    """A record's content without its address, which is put right: what lies behind the check of it is reached."""
+    """A record whose address and checksum are put right: what lies behind the check of them is reached."""
     try:
         found = msgspec.json.decode(data)
         verb = found.pop("verb")
         kind = {"imagine": Imagined, "score": ScoredTitles}[verb]
-        record = msgspec.convert(found | {"address": "0" * 32}, kind, strict=True)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, AttributeError, KeyError, TypeError) as error:
+        record = msgspec.convert(found | {"address": "0" * 32, "checksum": "0" * 16}, kind, strict=True)
+        record = msgspec.structs.replace(record, address=address_of(record))
+        value = msgspec.json.encode(msgspec.structs.replace(record, checksum=checksum_of(record)))
+    except (ValueError, RecursionError, AttributeError, LookupError, TypeError, OverflowError) as error:
         message = f"no record: {type(error).__name__}"
         raise DecodeError(message) from error
-    return _score_record(msgspec.json.encode(msgspec.structs.replace(record, address=address_of(record))))
+    return _score_record(value)
 
 
 def _key(data: bytes) -> str:

@@ -1,12 +1,13 @@
 """One answer of SerenGPT on the wire: one JSON object, that carries its own address.
 
 No user and no digest is in it: the digest's cue is a name that only whoever has the digest can make. Reading is total: any
-bytes give a record whose address is that of its content, or a `DecodeError` that says what is wrong. An address says what was
-asked, and nothing can say whether the answer is the model's: who may write to the topic may lie, as on every topic.
+bytes give a record whose address is that of what was asked and whose checksum is that of the answer, or a `DecodeError` that
+says what is wrong. Neither can say whether the answer is the model's: who may write to the topic may lie, as on every topic.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from typing import Annotated
@@ -24,10 +25,12 @@ VERSION = 1
 RECORD_BYTES = 60_000
 _TITLE_NUMBERS_BYTES = 64  # of two log-probabilities and a count with their commas, at most
 _TITLES = 1024  # of one record; as many as one request may ask for
+_CHECKSUM_BYTES = 8  # against damage, not against people
 _MAX_TOKENS = 4096  # of one title; ours have 17 at most
 
 _Name = Annotated[str, Meta(min_length=1, max_length=256)]
 _Hex = Annotated[str, Meta(pattern=f"^[0-9a-f]{{{2 * ADDRESS_BYTES}}}$")]
+_Checksum = Annotated[str, Meta(pattern=f"^[0-9a-f]{{{2 * _CHECKSUM_BYTES}}}$")]
 _Title = Annotated[str, Meta(max_length=TEXT_CHARS)]
 _Titles = Annotated[tuple[_Title, ...], Meta(max_length=_TITLES)]
 
@@ -37,6 +40,7 @@ class Imagined(Struct, frozen=True, kw_only=True, tag_field="verb", tag="imagine
 
     version: int = VERSION
     address: _Hex = ""
+    checksum: _Checksum = ""
     model_id: _Name
     prompt_version: Annotated[int, Meta(ge=0, lt=2**31)]
     decoding: _Name
@@ -56,6 +60,7 @@ class ScoredTitles(Struct, frozen=True, kw_only=True, tag_field="verb", tag="sco
 
     version: int = VERSION
     address: _Hex = ""
+    checksum: _Checksum = ""
     model_id: _Name
     prompt_version: Annotated[int, Meta(ge=0, lt=2**31)]
     decoding: _Name
@@ -82,7 +87,7 @@ _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 
 def imagined(asked: Asked, decoding: str, cue: str, *, n: int, seed: int, titles: Sequence[str]) -> Imagined:
     """The record of one `imagine`, under its address."""
-    return Imagined(
+    record = Imagined(
         address=imagine_address(asked, decoding, cue, n=n, seed=seed),
         model_id=asked.model_id,
         prompt_version=asked.prompt_version,
@@ -92,6 +97,7 @@ def imagined(asked: Asked, decoding: str, cue: str, *, n: int, seed: int, titles
         seed=seed,
         titles=tuple(titles),
     )
+    return msgspec.structs.replace(record, checksum=checksum_of(record))
 
 
 def scored_titles(
@@ -118,7 +124,7 @@ def scored_titles(
 
 
 def _scored_titles(asked: Asked, decoding: str, cue: str, titles: Sequence[str], scored: Sequence[Scored]) -> ScoredTitles:
-    return ScoredTitles(
+    record = ScoredTitles(
         address=score_address(asked, decoding, cue, titles),
         model_id=asked.model_id,
         prompt_version=asked.prompt_version,
@@ -129,6 +135,7 @@ def _scored_titles(asked: Asked, decoding: str, cue: str, titles: Sequence[str],
         priors=tuple(one.prior_logprob for one in scored),
         tokens=tuple(one.tokens for one in scored),
     )
+    return msgspec.structs.replace(record, checksum=checksum_of(record))
 
 
 def encode_record(record: Record) -> bytes:
@@ -150,7 +157,8 @@ def decode_record(value: bytes, *, key: bytes | None = None) -> Record:
         key: the record's key on the topic; None: not looked at.
 
     Raises:
-        DecodeError: names the field and the bound; or the address is not that of what the record says was asked.
+        DecodeError: names the field and the bound; or the address is not that of what the record says was asked, or the
+            checksum not that of its answer.
         UnknownVersion: a newer release wrote it.
     """
     if len(value) > RECORD_BYTES:
@@ -169,6 +177,9 @@ def decode_record(value: bytes, *, key: bytes | None = None) -> Record:
     address = address_of(record)
     if record.address != address or (key is not None and key != address.encode()):
         message = f"score record: address {record.address} with key {(key or b'')[:64]!r}; its content has {address}"
+        raise DecodeError(message)
+    if record.checksum != checksum_of(record):
+        message = f"score record: checksum {record.checksum} of address {address}; its answer has {checksum_of(record)}"
         raise DecodeError(message)
     return record
 
@@ -202,3 +213,10 @@ def address_of(record: Record) -> str:
     if isinstance(record, Imagined):
         return imagine_address(asked, record.decoding, record.cue, n=record.n, seed=record.seed)
     return score_address(asked, record.decoding, record.cue, record.titles)
+
+
+def checksum_of(record: Record) -> str:
+    """The checksum that a record's answer has, whatever it says."""
+    answer = record.titles if isinstance(record, Imagined) else (record.logprobs, record.priors, record.tokens)
+    content = msgspec.msgpack.encode((record.address, answer))
+    return hashlib.blake2b(content, digest_size=_CHECKSUM_BYTES, person=b"seren").hexdigest()

@@ -162,6 +162,18 @@ def test_record_whose_content_is_not_what_its_address_says_is_refused(change: di
         decode_record(harmed)
 
 
+@pytest.mark.parametrize("record", [one_imagined(), one_scored()])
+def test_any_damage_to_an_answer_is_seen(record: Any) -> None:
+    value = encode_record(record)
+    for place in range(value.index(b'"titles"') + 10, len(value)):
+        damaged = bytearray(value)
+        damaged[place] = damaged[place] ^ 1
+        try:
+            assert decode_record(bytes(damaged)) == record  # such as another way to write the same number
+        except DecodeError:
+            continue
+
+
 def test_record_under_another_key_is_refused() -> None:
     with pytest.raises(DecodeError, match="with key b'0000"):
         decode_record(encode_record(one_imagined()), key=b"0" * 32)
