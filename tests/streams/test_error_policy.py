@@ -10,7 +10,7 @@ import pytest
 import redis.asyncio
 from faust.types import TP
 
-from models.entities import Event, Item, UserAttributes
+from models.entities import Event, Item, PackedRequest, UserAttributes
 from models.errors import StoreError, UnknownVersion
 from models.profiles import ProfilePolicy, decode
 from models.profiles.policy import WindowPolicy
@@ -275,9 +275,14 @@ async def test_checkpoint_is_due_before_what_is_kept_to_start_over_from_fills_th
     assert house.commits == [{topics.EVENTS: 3}]
 
 
-async def test_question_that_cannot_be_made_costs_nobody_else_and_is_counted(house: House) -> None:
+async def test_question_that_cannot_be_made_costs_nobody_else_and_is_counted(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def encode_request(request: PackedRequest) -> bytes:
+        raise KeyError(request.user_id)
+
+    monkeypatch.setattr(codec, "encode_request", encode_request)
     worker = await house.worker()
-    worker._knowledge.catalogue = Bomb()  # type: ignore[assignment]
     await worker.take(chunk(event(0, "u", 0), event(1, "u", 5, "visit"), event(2, "v", 3_600, "visit")))
     await house.end_of(worker)
     assert worker.counts["requests_failed"] == 1
