@@ -192,7 +192,7 @@ def _show(outcome: dict[str, Any], out: Path) -> None:
         for one in outcome["held_out"]
     ]
     title = f"Round {outcome['round']}: {outcome['pass']:,} of {outcome['training_samples']:,} training samples pass, in {out}"
-    show_table(title, ("criterion", "labels", "yes", "AUC held out [95 %]", "AP", "kappa"), rows)
+    show_table(title, ("criterion", "labels", "yes", "AUC held out", "AP", "kappa"), rows)
     for one in outcome["before_on_new_labels"]:
         if one["is_clearly_worse"]:
             click.echo(
@@ -201,4 +201,8 @@ def _show(outcome: dict[str, Any], out: Path) -> None:
 
 
 def _cell(interval: list[float] | None) -> str:
-    return "not defined" if interval is None else f"{interval[0]:.2f} [{interval[1]:.2f} {interval[2]:.2f}]"
+    """A figure and its bounds in 13 characters, so that the table fits a narrow terminal."""
+    if interval is None:
+        return "not defined"
+    mean, low, high = (f"{value:.2f}".replace("0.", ".", 1) for value in interval)
+    return f"{mean} [{low} {high}]"
