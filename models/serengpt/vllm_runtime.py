@@ -191,6 +191,9 @@ async def start(folder: Path, *, tokens: int, adapter_rank: int, limits: VllmLim
             enable_prefix_caching=True,
             scheduling_policy="priority",
             max_num_seqs=limits.sequences,
+            # A prompt in pieces takes the seeded draws of its samples back, which a CPU's generators cannot (0.32: it dies).
+            enable_chunked_prefill=False,
+            max_num_batched_tokens=max(limits.step_tokens, tokens + 1),
             max_logprobs=-1,
             logits_processors=[NAME],
             disable_log_stats=True,

@@ -127,6 +127,19 @@ def test_imagine_draws_as_the_torch_engine_does(engine: Any) -> None:
     assert abs(means[0][0] - means[1][0]) < 4 * np.sqrt(means[0][1] + means[1][1])
 
 
+def test_imagine_answers_more_prompts_than_one_step_reads(engine: Any, sold: list[str]) -> None:
+    # 80 prompts of 144 tokens are 11,520, a step reads 8,192; no two begin alike, so none is taken from the cache.
+    wishes = [
+        ImagineRequest(
+            digest=Digest(history=tuple(Behaviour("purchase", f"{n} {title}", i, i) for i, title in enumerate(sold[:30]))),
+            n=2,
+            seed=n,
+        )
+        for n in range(80)
+    ]
+    assert [len(titles) for titles in engine.imagine(wishes) if isinstance(titles, tuple)] == [2] * 80
+
+
 def test_penalty_makes_what_a_title_has_less_likely_once_and_leaves_other_rows_alone() -> None:
     torch, penalty = import_module("torch"), import_module("models.serengpt.vllm_penalty")
     logits = torch.tensor([[2.0, -1.0, 0.5], [2.0, -1.0, 0.5], [2.0, -1.0, 0.5]])
