@@ -69,6 +69,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "tiers.probes_count": (1, 1_000),
     "host.stall_s": (1, 3_600),
     "host.start_s": (1, 86_400),
+    "host.wait_s": (0.1, 600),
     "serengpt.threads": (1, 256),
     "serve.selection.slate_size": (1, ITEMS),
     "serve.combine.relevance_weight": (0.001, 1000),  # some weight must be above 0; the same below
@@ -166,7 +167,7 @@ class SerenGPTSettings:
     # is, too; with another model there is none, and the category rule answers.
     distilled: str = ""
     # The model runs in a process of its own, which is replaced when it ends, or has work and moves nothing. It costs a second
-    # Python (some 80 MB). False: in the worker itself; a model that hangs is then left there, with its memory.
+    # Python (some 100 MB). False: in the worker itself; a model that hangs is then left there, with its memory.
     hosted: bool = True
 
 

@@ -2,7 +2,7 @@
 
 A process that ends, or that has work and moves nothing, is replaced; the calls that it had fail with `EngineError`
 (`EngineHung` for a hang), and whoever made them asks again: the same question has the same answer, so nothing is lost and
-nothing is doubled. The next call waits for the new process. One that cannot be started any more is `EngineDead`.
+nothing is doubled. The next call waits for the new process, a little. One that cannot be started any more is `EngineDead`.
 
 Knows nothing about requests or tiers.
 """
@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models.errors import EngineDead, EngineError, EngineHung, SerenError
+from models.errors import EngineDead, EngineError, EngineHung, EngineOverloaded, SerenError
 from models.serengpt.engine import ImagineRequest, Scored, ScoreRequest
 from streams.hosting import wire
 from streams.hosting.life import Life
@@ -33,6 +33,9 @@ class HostPolicy:
     # With work, and not one token or answer made: the longest single step is a prefill of a full batch on a slow CPU.
     stall_s: float = 60.0
     start_s: float = 900.0  # until it is loaded: a large model is read from a network disk and compiled
+    # A call waits for a process that is being started anew for so long, which is enough for a small model; then it is told to
+    # come back, so that a large one holds up nobody who can be answered without it.
+    wait_s: float = 5.0
 
 
 class HostedEngine:
@@ -135,9 +138,13 @@ class HostedEngine:
     def _living(self) -> tuple[Life, wire.Ready]:
         """The process that answers, once it is ready; started where there is none."""
         life = self._wanted_life()
+        wait_s = self._policy.start_s if self._ready is None else self._policy.wait_s
         try:
-            return life, life.ready.result(timeout=self._policy.start_s)
+            return life, life.ready.result(timeout=wait_s)
         except TimeoutError:
+            if life.age_s < self._policy.start_s:
+                message = "the engine is being started anew"
+                raise EngineOverloaded(message, retry_after_s=wait_s) from None
             dead = EngineDead(f"the engine was not ready within {self._policy.start_s:g} s")
             life.kill(dead)
             raise dead from None

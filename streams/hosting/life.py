@@ -39,6 +39,7 @@ class Life:
         self.ready: Future[wire.Ready] = Future()
         self.end: EngineError | None = None  # why it is over
         self._stall_s = stall_s
+        self._began_s = time.monotonic()
         self._progress = Progress(stall_s=stall_s)
         self._lock = Lock()
         self._sending = Lock()
@@ -60,6 +61,11 @@ class Life:
     def pid(self) -> int:
         """Of the process, which leads its group."""
         return self._process.pid
+
+    @property
+    def age_s(self) -> float:
+        """Since it was started."""
+        return time.monotonic() - self._began_s
 
     def read(self) -> None:
         """Takes what the process tells until it ends, and fails the calls that are left."""

@@ -10,6 +10,7 @@ import ctypes
 import math
 import os
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from models.pretrained import serengpt_folder
 from models.serengpt.embedded import EmbeddedEngine, load_engine
 from models.serengpt.engine import ImagineRequest, Scored, ScoreRequest
 
-KILLED, HANGS, NO_MEMORY, DEAD, NAN, NO_START = "killed", "hangs", "no memory", "dead", "nan", "no start"
+KILLED, HANGS, NO_MEMORY, DEAD, NAN = "killed", "hangs", "no memory", "dead", "nan"
+NO_START, SLOW_START = "no start", "slow start"
 
 
 def note(folder: Path, what: str, *, always: bool = False) -> Path:
@@ -35,6 +37,8 @@ def make(folder: str) -> Misbehaving:
     """The engine; `folder` holds the notes."""
     if _noted(Path(folder), NO_START):
         os.kill(os.getpid(), signal.SIGKILL)
+    while _noted(Path(folder), SLOW_START):
+        time.sleep(0.01)
     return Misbehaving(load_engine(serengpt_folder(), threads=1), Path(folder))
 
 

@@ -15,16 +15,16 @@ from pathlib import Path
 import pytest
 
 from models.entities import Digest
-from models.errors import CheckpointError, ConfigError, EngineDead, EngineError, EngineHung, RequestError
+from models.errors import CheckpointError, ConfigError, EngineDead, EngineError, EngineHung, EngineOverloaded, RequestError
 from models.pretrained import serengpt_folder
 from models.serengpt.embedded import load_engine
 from models.serengpt.engine import ImagineRequest, ScoreRequest
 from streams.hosting.engine import HostedEngine, HostPolicy
 from streams.hosting.progress import Progress
-from tests.streams.misbehaving_engine import DEAD, HANGS, KILLED, NO_MEMORY, NO_START, note
+from tests.streams.misbehaving_engine import DEAD, HANGS, KILLED, NO_MEMORY, NO_START, SLOW_START, note
 
 ASKED = [ImagineRequest(digest=Digest(static=(f"user {number}",)), n=3, seed=number) for number in range(4)]
-QUICK = HostPolicy(stall_s=1.0, start_s=30.0)
+QUICK = HostPolicy(stall_s=1.0, start_s=30.0, wait_s=3.0)
 
 
 class Hosted:
@@ -160,6 +160,16 @@ def test_engine_that_cannot_be_started_again_is_dead_until_it_can(hosted: Hosted
     assert "cannot be started" in hosted.fails(EngineDead)
     cause.unlink()
     until(lambda: not isinstance(answer_of(hosted), EngineDead))
+    assert hosted.engine.imagine(ASKED) == right
+
+
+def test_call_does_not_wait_for_a_slow_start_and_is_answered_after_it(hosted: Hosted, right: list[tuple[str, ...]]) -> None:
+    cause = note(hosted.folder, SLOW_START, always=True)
+    note(hosted.folder, KILLED)
+    hosted.fails(EngineError)
+    assert "started anew" in hosted.fails(EngineOverloaded)
+    cause.unlink()
+    until(lambda: not isinstance(answer_of(hosted), EngineOverloaded))
     assert hosted.engine.imagine(ASKED) == right
 
 
