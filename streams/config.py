@@ -26,6 +26,7 @@ from models.fallback import FallbackPolicy
 from models.judging.policy import JudgePolicy
 from models.pipeline import ServePolicy
 from models.profiles.exchange import MAX_FINDINGS, MAX_SHOWN
+from models.serengpt.vllm_limits import VllmLimits
 from models.tiers import TierPolicy
 from streams.agents.limits import JudgingLimits, ProfilesLimits
 from streams.chat import ChatSettings
@@ -61,6 +62,8 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "judging.attempts": (1, 100),
     "judging.max_failures": (1, 1_000_000),
     "judging.batch": (1, 1024),
+    "vllm.gpu_memory_share": (0.01, 1),
+    "vllm.sequences": (1, 65_536),
     "judging.side_by_side": (1, 64),
     "judging.max_waiting": (1, 1_000_000),  # with room for nobody, nothing would ever be answered
     "judging.hard_ttl_s": (1, 3.2e9),
@@ -189,6 +192,7 @@ class Settings:
     profiles: ProfilesLimits = field(default_factory=ProfilesLimits)
     judging: JudgingLimits = field(default_factory=JudgingLimits)
     serengpt: SerenGPTSettings = field(default_factory=SerenGPTSettings)
+    vllm: VllmLimits = field(default_factory=VllmLimits)
     host: HostPolicy = field(default_factory=HostPolicy)
     serve: ServePolicy = field(default_factory=ServePolicy)
     blend: BlendPolicy = field(default_factory=BlendPolicy)

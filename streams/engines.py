@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, cast
+
+from msgspec import convert
 
 from models.errors import ConfigError
 from models.pretrained import serengpt_folder
@@ -16,6 +18,7 @@ from models.serengpt import embedded
 from models.serengpt.address import Decoding
 from models.serengpt.engine import Engine
 from models.serengpt.prompt import PROMPT_TOKENS
+from models.serengpt.vllm_limits import VllmLimits
 from streams.hosting.engine import HostedEngine, HostPolicy
 from streams.live_engine import LiveEngine
 from streams.model_calls import MeasuredEngine, ModelCalls, TokenCounts
@@ -40,7 +43,13 @@ class LoadedEngine(Engine, Protocol):
 
 
 def load_engine(
-    engine: str, model: str, *, threads: int, prompt_tokens: int = PROMPT_TOKENS, key_file: str = ""
+    engine: str,
+    model: str,
+    *,
+    threads: int,
+    prompt_tokens: int = PROMPT_TOKENS,
+    key_file: str = "",
+    vllm: Mapping[str, float] | None = None,
 ) -> LoadedEngine:
     """The engine of a name with its checkpoint.
 
@@ -50,13 +59,14 @@ def load_engine(
         threads: on the CPU.
         prompt_tokens: budget of a prompt.
         key_file: holds the key that a registry's versions must be signed with; empty: none.
+        vllm: what a server of vLLM may take, by the names of `VllmLimits`; None: the defaults.
 
     Raises:
         ConfigError: there is no engine of that name, or it needs packages that are not installed.
         CheckpointError: the folder is missing, corrupt, or of another prompt version or architecture.
     """
     folder = Path(model) if model else serengpt_folder()
-    load = partial(_load, engine, threads=threads, prompt_tokens=prompt_tokens)
+    load = partial(_load, engine, threads=threads, prompt_tokens=prompt_tokens, vllm=vllm)
     return LiveEngine(Registry(folder, key=model_key(key_file)), load) if is_registry(folder) else load(folder)
 
 
@@ -66,6 +76,7 @@ def load_hosted_engine(
     *,
     threads: int,
     key_file: str = "",
+    vllm: Mapping[str, float] | None = None,
     policy: HostPolicy,
     on_restart: Callable[[str], None],
 ) -> LoadedEngine:
@@ -78,6 +89,7 @@ def load_hosted_engine(
         model: a checkpoint folder or a registry; empty for the one in the package.
         threads: on the CPU.
         key_file: of a registry.
+        vllm: see `load_engine`.
         policy: how long is too long.
         on_restart: told why a process was replaced.
 
@@ -88,7 +100,7 @@ def load_hosted_engine(
     """
 
     def load(folder: Path) -> LoadedEngine:
-        arguments = {"engine": engine, "model": str(folder), "threads": threads}
+        arguments = {"engine": engine, "model": str(folder), "threads": threads, "vllm": vllm}
         return HostedEngine("streams.engines:load_engine", arguments, policy=policy, on_restart=on_restart)
 
     folder = Path(model) if model else serengpt_folder()
@@ -126,7 +138,7 @@ def metered(
     return around
 
 
-def _load(engine: str, folder: Path, *, threads: int, prompt_tokens: int) -> LoadedEngine:
+def _load(engine: str, folder: Path, *, threads: int, prompt_tokens: int, vllm: Mapping[str, float] | None) -> LoadedEngine:
     if engine == "ctranslate2":
         return embedded.load_engine(folder, threads=threads, prompt_tokens=prompt_tokens)
     if engine not in _NEEDS:
@@ -136,5 +148,7 @@ def _load(engine: str, folder: Path, *, threads: int, prompt_tokens: int) -> Loa
     if missing:
         message = f"configuration: serengpt.engine = {engine} needs {' and '.join(missing)}: pip install 'seren[{engine}]'"
         raise ConfigError(message)
-    found = import_module(f"models.serengpt.{engine}_engine")
-    return cast(LoadedEngine, found.load_engine(folder, threads=threads, prompt_tokens=prompt_tokens))
+    load = partial(import_module(f"models.serengpt.{engine}_engine").load_engine, folder, threads=threads)
+    if engine == "vllm" and vllm is not None:
+        load = partial(load, limits=convert(vllm, VllmLimits))
+    return cast(LoadedEngine, load(prompt_tokens=prompt_tokens))
