@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -37,7 +38,7 @@ class ItemFeed:
             BrokerUnavailable: Kafka is away; try again.
         """
         by_id: dict[str, Item] = {}
-        try:
+        with self._translated():
             consumer = await self._started()
             try:
                 end = await consumer.end_offsets(consumer.assignment())
@@ -48,21 +49,31 @@ class ItemFeed:
                             by_id[item_id] = item
             finally:
                 await consumer.stop()
-        except (KafkaError, OSError) as error:
-            message = f"items cannot be read from {self._bootstrap}: {error}"
-            raise BrokerUnavailable(message) from error
         return list(by_id.values())
 
     async def follow(self, on_changes: Callable[[list[ItemChange]], None]) -> None:
-        """Hands new, changed and withdrawn items on as they come, until cancelled. Begins with all that the topic holds."""
-        consumer = await self._started()
+        """Hands new, changed and withdrawn items on as they come, until cancelled. Begins with all that the topic holds.
+
+        Raises:
+            BrokerUnavailable: Kafka is away; follow again, from the beginning.
+        """
+        with self._translated():
+            consumer = await self._started()
+            try:
+                while True:
+                    changes = await self._next(consumer)
+                    if changes:
+                        on_changes(changes)
+            finally:
+                await consumer.stop()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
         try:
-            while True:
-                changes = await self._next(consumer)
-                if changes:
-                    on_changes(changes)
-        finally:
-            await consumer.stop()
+            yield
+        except (KafkaError, OSError) as error:
+            message = f"items cannot be read from {self._bootstrap}: {error}"
+            raise BrokerUnavailable(message) from error
 
     async def _started(self) -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, enable_auto_commit=False, auto_offset_reset="earliest")

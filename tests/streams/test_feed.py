@@ -93,11 +93,13 @@ async def test_load_leaves_out_what_was_withdrawn_and_takes_back_what_is_offered
     assert bad.values == [b"\xff"]
 
 
-async def test_load_from_a_broker_that_is_away_says_so(broker: RunningBroker) -> None:
+async def test_load_from_and_following_a_broker_that_is_away_say_so(broker: RunningBroker) -> None:
     broker.stop()
-    with pytest.raises(BrokerUnavailable, match=broker.bootstrap) as caught:
-        await ItemFeed(broker.bootstrap, on_bad=Bad()).load()
-    assert caught.value.retriable
+    feed = ItemFeed(broker.bootstrap, on_bad=Bad())
+    for reading in (feed.load(), feed.follow(lambda _: None)):
+        with pytest.raises(BrokerUnavailable, match=broker.bootstrap) as caught:
+            await reading
+        assert caught.value.retriable
 
 
 async def test_follow_begins_with_all_and_goes_on_with_what_comes(broker: RunningBroker) -> None:
