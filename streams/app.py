@@ -22,23 +22,23 @@ from streams.agents.answering import LowerTiers, Serve
 from streams.agents.judging import JudgingWorker
 from streams.agents.profiles import ProfilesWorker
 from streams.agents.profiling import Infer, ProfilingWorker
-from streams.budget import TokenBudget
+from streams.agents.retry import retrying
 from streams.config import Settings
+from streams.engines.budget import TokenBudget
+from streams.engines.calls import ModelCalls
 from streams.feed import ItemChange, ItemFeed
-from streams.health import Vitals
 from streams.knowledge import Knowledge
-from streams.metrics import judging_registry, profiles_registry, profiling_registry
-from streams.model_calls import ModelCalls
-from streams.monitor import Monitor, judging_vitals, profiles_vitals, profiling_vitals
+from streams.observability.health import Vitals
+from streams.observability.metrics import judging_registry, profiles_registry, profiling_registry
+from streams.observability.monitor import Monitor, judging_vitals, profiles_vitals, profiling_vitals
+from streams.observability.spans import Spans, contexts_of, spans_of
+from streams.observability.watch import Servers, Watch
 from streams.production import BATCH_BYTES, producer_of
-from streams.retry import retrying
 from streams.scores.log import ScoreLog
 from streams.scores.writer import ScoreWriter
-from streams.spans import Spans, contexts_of, spans_of
+from streams.slates.store import SlateStore
 from streams.state import PartitionStore, ProfileStore
-from streams.store import SlateStore
 from streams.transport import Chunk, ChunkApp, ChunkSchema
-from streams.watch import Servers, Watch
 
 logger = logging.getLogger(__name__)
 

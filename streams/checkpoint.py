@@ -28,12 +28,12 @@ from models.entities import SerendipityLabel
 from models.errors import DecodeError, SerenError, StoreUnavailable, UnknownVersion
 from models.profiles import Profile, decode
 from streams import codec, topics
-from streams.letters import DeadLetter, pack
+from streams.deadletters.letter import DeadLetter, pack
 from streams.marks import Forgotten
+from streams.observability.tracing import headers_of
 from streams.partition import Fired, Partition
 from streams.production import Outgoing, Produce
 from streams.state import PartitionStore, ProfileState, ProfileStore, ProfileWrite, Restarted
-from streams.tracing import headers_of
 
 logger = logging.getLogger(__name__)
 

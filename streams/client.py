@@ -27,7 +27,7 @@ from redis.retry import Retry
 
 from models.errors import DecodeError, StoreError
 from streams.keys import slate_key
-from streams.scripts import translating
+from streams.lua.scripts import translating
 from streams.slates.packed import decode_slate
 from streams.slates.record import ReadItem, ReadSlate
 

@@ -29,11 +29,11 @@ from models.profiles.exchange import MAX_FINDINGS, MAX_SHOWN
 from models.serengpt.vllm_limits import VllmLimits
 from models.tiers import TierPolicy
 from streams.agents.limits import JudgingLimits, ProfilesLimits
-from streams.chat import ChatSettings
-from streams.health import HealthPolicy
-from streams.hosting.engine import HostPolicy
+from streams.engines.chat import ChatSettings
+from streams.engines.hosting.engine import HostPolicy
+from streams.observability.health import HealthPolicy
 from streams.partition import Rules
-from streams.profiling import MODELS, ProfilingSettings
+from streams.profiling.settings import MODELS, ProfilingSettings
 from streams.scores.policy import ScoresPolicy
 from streams.slates.packed import ITEMS
 
@@ -48,7 +48,7 @@ _Keys = tuple[str, ...]  # a key as its section and its name: ("kafka", "bootstr
 
 PREFIX = "SEREN_"
 
-ENGINES = ("ctranslate2", "torch", "vllm")  # `streams.engines` loads them
+ENGINES = ("ctranslate2", "torch", "vllm")  # `streams.engines.named` loads them
 
 # key -> the least and the most that makes sense; every other number is at least 0
 _BOUNDS: dict[str, tuple[float, float]] = {

@@ -49,12 +49,12 @@ from models.profiles.window import days_before
 from models.serendipity import Flags
 from models.trigger import TriggerPolicy
 from streams import codec, topics
+from streams.deadletters.letter import DeadLetter, letter
 from streams.kept import Kept
 from streams.knowledge import Knowledge
-from streams.letters import DeadLetter, letter
+from streams.observability.tracing import context_of
 from streams.records import Decoded, Record, check_key, watermark_of
 from streams.resident import Resident
-from streams.tracing import context_of
 
 logger = logging.getLogger(__name__)
 

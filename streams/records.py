@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from models.entities import Event
 from models.errors import DecodeError
 from streams import topics
-from streams.letters import Source
+from streams.deadletters.letter import Source
 
 _LAST_MS = 2**54  # twice the newest time that an event can have: a replay's end lies a day after its last event
 _MILLIS_DIGITS = 17  # of that number

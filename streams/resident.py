@@ -16,7 +16,7 @@ class Resident:
 
     Args:
         profile: as it was stored, or a new one.
-        context: of the trace behind the pending trigger (`streams.tracing`).
+        context: of the trace behind the pending trigger (`streams.observability.tracing`).
 
     Attributes:
         saved: the count of the checkpoint that wrote the user last (0: none of this owner's).

@@ -15,7 +15,7 @@ from models.profiles import ProfilePolicy
 from models.training.samples import Sample, samples
 from models.training.split import ONLINE_RETAIL, Part, TimeSplit
 from streams.codec import decode_attributes, decode_event, decode_item
-from streams.logs import RecordedLog
+from streams.recorded.logs import RecordedLog
 
 T = TypeVar("T")
 

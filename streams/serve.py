@@ -20,9 +20,9 @@ from models.retrieval import Retriever
 from models.season import Season
 from models.serengpt.engine import Engine
 from streams.agents.answering import Rung
-from streams.engines import LoadedEngine
+from streams.engines.live import LiveEngine
+from streams.engines.named import LoadedEngine
 from streams.garbage import expect_a_stream
-from streams.live_engine import LiveEngine
 from streams.transport import ChunkApp
 
 
@@ -40,11 +40,11 @@ def load_judge(
 
     Args:
         catalogue: may change while the walk is in use: what it withdraws is offered no longer.
-        engine: SerenGPT, see `streams.engines`.
+        engine: SerenGPT, see `streams.engines.named`.
         retriever: built from the catalogue.
         policy: counts, weights and thresholds.
         profile: the policy by which the profiles in the requests were made.
-        around: puts a meter, a score log or both around the engine, see `streams.engines.metered`; None: nothing.
+        around: puts a meter, a score log or both around the engine, see `streams.engines.named.metered`; None: nothing.
         season: what everybody wants these days, see `season_in`; None: not known.
     """
     asked = around(engine) if around else engine

@@ -9,7 +9,7 @@ A profile's value is a fixed header, big-endian, then the profile's own bytes:
     0  4  magic `SRNP`      4  2  version = 1      6  2  0; 1: claimed by its owner, without a state yet; 2: traced
     8  4  epoch u32        12  8  offset u64      20  4  partition u32      24  the profile
 
-In a traced one a trace context comes before the profile, its length before it as a u16 (`streams.tracing`).
+In a traced one a trace context comes before the profile, its length before it as a u16 (`streams.observability.tracing`).
 Knows nothing about what a profile holds, nor when a checkpoint is due.
 """
 
@@ -23,7 +23,7 @@ from redis.asyncio import Redis
 
 from models.errors import DecodeError, UnknownVersion
 from streams.keys import checkpoint_key, due_key, profile_key, redriven_key
-from streams.scripts import CALLS_PER_ROUND_TRIP, Argument, Script, translating
+from streams.lua.scripts import CALLS_PER_ROUND_TRIP, Argument, Script, translating
 
 PROFILE_MAGIC = b"SRNP"
 PROFILE_VERSION = 1

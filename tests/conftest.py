@@ -14,14 +14,15 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from models.entities import Trace, fingerprint
 from models.profiles.policy import DAY_MS
-from streams import codec, logs, topics
+from streams import codec, topics
 from streams.demo.servers import TENANT, Addresses, Servers, write_config
 from streams.demo.walk import Moment, Walked, WalkOptions, walk
 from streams.embedded.redis import RunningRedis, start_redis
-from streams.logs import RecordedLog, shipped_log, write_lines
+from streams.recorded import logs
+from streams.recorded.logs import RecordedLog, shipped_log, write_lines
 from streams.slates.packed import encode_slate
 from streams.slates.record import ReadSlate
-from streams.store import SlateStore
+from streams.slates.store import SlateStore
 
 
 @pytest.fixture(scope="session")

@@ -46,9 +46,9 @@ import sys
 from pathlib import Path
 import models, streams
 from models.pretrained import serengpt_folder, tower_folder
-from streams.logs import shipped_log
+from streams.recorded.logs import shipped_log
 from streams.page.render import SCRIPTS, STYLES, _read
-from streams.scripts import Script
+from streams.lua.scripts import Script
 
 here = Path(sys.argv[1]).resolve()
 assert Path(models.__file__).is_relative_to(here), models.__file__

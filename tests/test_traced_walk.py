@@ -16,7 +16,7 @@ from models.entities import Event
 from streams import codec, topics
 from streams.demo.servers import TENANT, Addresses, Servers, write_config
 from streams.keys import why_key
-from streams.logs import RecordedLog
+from streams.recorded.logs import RecordedLog
 
 ID = "0af7651916cd43dd8448eb211c80319c"
 PARENT = f"00-{ID}-b7ad6b7169203331-01".encode()

@@ -83,7 +83,7 @@ def test_walk_with_the_model_s_process_killed_in_the_middle_ends_in_the_same_sla
 
     def kill_once(_: Servers, moment: Moment) -> None:
         if moment.slates >= 3 and not killed:
-            killed.extend(_processes_below(os.getpid(), "streams.hosting.child"))
+            killed.extend(_processes_below(os.getpid(), "streams.engines.hosting.child"))
             for pid in killed:
                 os.kill(pid, signal.SIGKILL)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 
-from streams.distribution import Distribution
+from streams.observability.distribution import Distribution
 from streams.records import Decoded
 
 # Records of a chunk that stand for the rest. A chunk's records arrived within one fetch, so a neighbour's time is

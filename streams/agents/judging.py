@@ -38,15 +38,15 @@ from streams.agents.outages import Outages
 from streams.agents.publishing import Publisher
 from streams.agents.unfinished import Undone, Unfinished
 from streams.agents.waiting import Waiting, WaitingQueue, most_valuable_first
-from streams.budget import Budget, Unlimited
 from streams.checkpoint import CAUSED_HEADER, buried
-from streams.distribution import Distribution
-from streams.letters import DeadLetter, attempt_of, letter, reason_of
+from streams.deadletters.letter import DeadLetter, attempt_of, letter, reason_of
+from streams.engines.budget import Budget, Unlimited
 from streams.marks import Forgotten, forgotten_of
+from streams.observability.distribution import Distribution
+from streams.observability.spans import NoSpans, Spans
+from streams.observability.tracing import context_of, trace_id_of
 from streams.production import Produce
-from streams.spans import NoSpans, Spans
-from streams.store import Publication, SlateStore
-from streams.tracing import context_of, trace_id_of
+from streams.slates.store import Publication, SlateStore
 from streams.transport import Chunk
 
 Commit = Callable[[Mapping[TP, int]], Awaitable[bool]]

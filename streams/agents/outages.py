@@ -11,11 +11,13 @@ from typing import TypeVar
 
 from models.errors import BrokerError, EngineError, SerenError, StoreError
 from streams.agents.clock import Clock
-from streams.retry import retrying
+from streams.agents.retry import retrying
 
 _T = TypeVar("_T")
 _CAUSES: tuple[tuple[type[SerenError], str], ...] = ((StoreError, "redis"), (BrokerError, "kafka"), (EngineError, "engine"))
-_REMEMBERED = 256  # outages that are over: more of them within the bounds of `streams.health` are an outage themselves
+_REMEMBERED = (
+    256  # outages that are over: more of them within the bounds of `streams.observability.health` are an outage themselves
+)
 CAUSES = ("redis", "kafka", "engine", "other")
 
 
@@ -49,7 +51,7 @@ class Outages:
         self._ended: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED)
 
     async def retrying(self, operation: Callable[[], Awaitable[_T]], *, what: str, within_s: float | None = None) -> _T:
-        """See `streams.retry.retrying`; what it waits for is an outage until it succeeds or gives up."""
+        """See `streams.agents.retry.retrying`; what it waits for is an outage until it succeeds or gives up."""
         attempt = object()
 
         def count(error: SerenError) -> None:

@@ -25,17 +25,17 @@ from streams.agents.journal import Journal
 from streams.agents.limits import ProfilesLimits
 from streams.agents.outages import Outages
 from streams.checkpoint import PartitionLost, StoreRestarted, admit, checkpoint, take_over
-from streams.distribution import Distribution
-from streams.forgetting import forget, leave_blank
-from streams.inferences import take_answers
+from streams.deadletters.poison import apply_attributes_or_bury, apply_or_bury, withhold, withhold_changes
+from streams.deadletters.repeats import without_repeats
+from streams.forgetting.partition import forget, leave_blank
 from streams.knowledge import Knowledge
 from streams.marks import Blank, Forgetting, Part, origins_of, parts_of
+from streams.observability.distribution import Distribution
+from streams.observability.spans import NoSpans, Spans
 from streams.partition import Partition, Rules
-from streams.poison import apply_attributes_or_bury, apply_or_bury, withhold, withhold_changes
 from streams.production import Produce
+from streams.profiling.inferences import take_answers
 from streams.records import Decoded, Record
-from streams.repeats import without_repeats
-from streams.spans import NoSpans, Spans
 from streams.state import Checkpoint, PartitionStore, ProfileStore
 from streams.transport import Chunk
 

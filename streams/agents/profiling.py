@@ -27,9 +27,9 @@ from streams.agents.limits import ProfilingLimits
 from streams.agents.outages import Outages
 from streams.agents.unfinished import Undone, Unfinished
 from streams.checkpoint import buried
-from streams.distribution import Distribution
-from streams.letters import DeadLetter, attempt_of, letter, reason_of
+from streams.deadletters.letter import DeadLetter, attempt_of, letter, reason_of
 from streams.marks import forgotten_of
+from streams.observability.distribution import Distribution
 from streams.production import Outgoing, Produce
 from streams.transport import Chunk
 

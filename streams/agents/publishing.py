@@ -13,7 +13,7 @@ from models.entities import PackedRequest, Slate
 from models.errors import RequestError
 from streams.agents.outages import Outages
 from streams.marks import Forgotten
-from streams.store import Publication, PublishOutcome, SlateStore
+from streams.slates.store import Publication, PublishOutcome, SlateStore
 
 
 class Publisher:

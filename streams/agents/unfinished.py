@@ -12,7 +12,7 @@ from faust.types import TP
 
 from streams import topics
 from streams.agents.clock import Clock
-from streams.ledger import OffsetLedger
+from streams.agents.ledger import OffsetLedger
 
 
 class Undone(NamedTuple):

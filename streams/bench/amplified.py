@@ -20,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 
 from models.errors import LogError
-from streams.logs import RecordedLog
+from streams.recorded.logs import RecordedLog
 
 # More hands than these leave a user with less than one order in ten of a busy customer: then there are more copies instead.
 MAX_HANDS = 10

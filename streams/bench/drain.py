@@ -21,9 +21,9 @@ from streams.bench.loading import MARK, PRODUCER
 from streams.bench.machine import cpu_seconds, rss_bytes
 from streams.demo.servers import Addresses, Servers, Worker
 from streams.keys import profile_key
-from streams.playback import Consumers
+from streams.observability.scrape import scrape
 from streams.production import partition_of
-from streams.scrape import scrape
+from streams.recorded.playback import Consumers
 from streams.state import PartitionStore, claims_only, decode_profile_state
 
 TENANT = "bench"

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from streams.checks import versions
+from streams.doctor.checks import versions
 from streams.native import is_compiled, root_of_this
 
 _ROOT = Path(__file__).resolve().parents[2]

@@ -41,10 +41,10 @@ from streams.cli.tables import show_table
 from streams.embedded.redis import start_redis
 from streams.keys import profile_key
 from streams.knowledge import Knowledge
-from streams.logs import shipped_log
 from streams.offline import Engine, LogRecord, RedisStates, Refusals, read_items
 from streams.offline.states import PROFILE_TTL_MS
 from streams.partition import Rules
+from streams.recorded.logs import shipped_log
 from streams.state import PartitionStore, ProfileState, ProfileStore, encode_profile_state
 
 SHORT = (10_000, 100_000, 1_000_000)

@@ -17,8 +17,8 @@ from streams.bench.workload import Workload
 from streams.client import SlateReader
 from streams.offline import RedisStates
 from streams.slates.packed import encode_slate
+from streams.slates.store import Publication, SlateStore
 from streams.state import PartitionStore, ProfileStore
-from streams.store import Publication, SlateStore
 
 TENANT = "bench"
 _SLATE_ITEMS = 50

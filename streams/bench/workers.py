@@ -14,10 +14,10 @@ from streams.bench.figures import Figure, Meaning, repeated
 from streams.bench.machine import cpu_seconds
 from streams.bench.workload import Workload
 from streams.demo.servers import Addresses, Servers
-from streams.logs import RecordedLog
 from streams.offline.route import Line
-from streams.playback import Consumers, feed
-from streams.replay import Pace
+from streams.recorded.logs import RecordedLog
+from streams.recorded.playback import Consumers, feed
+from streams.recorded.replay import Pace
 from streams.state import PartitionStore
 from streams.topics import USER_PARTITIONS
 

@@ -8,9 +8,9 @@ from itertools import islice
 
 from models.entities import Event, Item
 from streams import codec, topics
-from streams.logs import RecordedLog
 from streams.offline import LogRecord, Refusals, Router, read_items
 from streams.partition import Rules
+from streams.recorded.logs import RecordedLog
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ import click
 from models.errors import SerenError
 from streams.chaos.course import Course, Options, Result
 from streams.chaos.report import show_checks, show_counts
-from streams.logs import shipped_log
+from streams.recorded.logs import shipped_log
 
 _LOG = "online-retail"
 _DEFAULT = Options()

@@ -28,8 +28,8 @@ from streams.chaos.verifier import Check, Evidence, check, verify
 from streams.chaos.watcher import Watcher
 from streams.config import load_settings
 from streams.knowledge import Knowledge
-from streams.logs import RecordedLog
 from streams.offline.route import Refusals, read_items
+from streams.recorded.logs import RecordedLog
 from streams.simulation.oracle import truth
 
 TENANT = "chaos"

@@ -35,8 +35,8 @@ from streams.chaos.servers import CutRedis, Kafka, patient_client, wait_for
 from streams.chaos.verifier import Check, applied, check, differences
 from streams.config import load_settings
 from streams.knowledge import Knowledge
-from streams.logs import RecordedLog, shipped_log
 from streams.offline.route import Refusals, read_items
+from streams.recorded.logs import RecordedLog, shipped_log
 from streams.simulation.oracle import truth
 from streams.state import decode_profile_state
 

@@ -59,7 +59,7 @@ def _measures(folder: Path, *, quick: bool) -> dict[str, Callable[[], list[Figur
     """The measurements, by name, in the order in which they run."""
     from streams.bench import calls, hostile, judging, profiles, stores, workers, workload
     from streams.embedded.redis import start_redis
-    from streams.logs import shipped_log
+    from streams.recorded.logs import shipped_log
 
     runs = _QUICK_RUNS if quick else _FULL_RUNS
     log = shipped_log("online-retail")

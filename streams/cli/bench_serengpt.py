@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from models.serengpt.torch_engine import TorchEngine
     from streams.bench.figures import Figure, Meaning
     from streams.bench.serengpt import Load
-    from streams.engines import LoadedEngine
+    from streams.engines.named import LoadedEngine
 
 _WRONG_USE = 2
 
@@ -71,8 +71,8 @@ def serengpt(
     from models.serengpt.tokens import TitleTokenizer
     from streams.bench.machine import machine
     from streams.bench.serengpt import make_load
-    from streams.logs import shipped_log
     from streams.offline import Refusals, read_items
+    from streams.recorded.logs import shipped_log
 
     if shape is not None and (engine != "torch" or model is not None):
         message = "--shape makes a model for --engine torch, without --model"
@@ -105,7 +105,7 @@ def serengpt(
 
 
 def _load(engine: str, folder: Path, shape: str | None, *, threads: int, profile_tokens: int, seed: int) -> _Sides:
-    from streams.engines import load_engine
+    from streams.engines.named import load_engine
 
     if shape is not None:
         return _random(shape, threads=threads, profile_tokens=profile_tokens, seed=seed)

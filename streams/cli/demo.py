@@ -31,11 +31,11 @@ from streams.cli.options import json_option, print_json
 from streams.config import load_settings
 from streams.demo.report import Shelf, cards, chosen, look, rows, summarise, user_pages
 from streams.demo.servers import TENANT, Addresses, Servers, write_config
+from streams.demo.summary import print_summary
 from streams.demo.walk import Moment, Walked, WalkOptions, walk
-from streams.logs import RecordedLog, shipped_log
 from streams.page import PageReport, RunSummary, UserPage, render
-from streams.store import SlateStore
-from streams.summary_table import print_summary
+from streams.recorded.logs import RecordedLog, shipped_log
+from streams.slates.store import SlateStore
 
 _USERS_ON_PAGE = 12
 _ROWS = 8  # of them in the table

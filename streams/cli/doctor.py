@@ -19,7 +19,7 @@ import click
 from streams.cli.options import config_option, json_option, print_json, settings_of
 
 if TYPE_CHECKING:
-    from streams.checks import Check
+    from streams.doctor.checks import Check
 
 _STYLES = {"ok": "green", "failed": "bold red", "skipped": "yellow"}
 
@@ -40,10 +40,10 @@ def _urls(_: click.Context, __: click.Parameter, urls: tuple[str, ...]) -> tuple
 @json_option
 def doctor(*, config: Path | None, workers: tuple[str, ...], as_json: bool) -> None:
     """Print the configuration (never its secrets) and check Redis, Kafka, the topics, the workers' progress and the models."""
-    from streams.checks import check_all, versions
     from streams.config import masked
-    from streams.profiling_check import check_profiling
-    from streams.worker_health import check_worker
+    from streams.doctor.checks import check_all, versions
+    from streams.doctor.profiling import check_profiling
+    from streams.doctor.worker import check_worker
 
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it cannot reach is said by the checks, once
     settings = settings_of(config)

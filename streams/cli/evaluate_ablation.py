@@ -62,10 +62,10 @@ def ablation(
     from rich.console import Console
 
     from models.pretrained import tower_folder
-    from streams.engines import load_engine
+    from streams.engines.named import load_engine
     from streams.evaluation.ablation import markdown, variants
     from streams.evaluation.questions import read_questions
-    from streams.logs import RecordedLog, shipped_log
+    from streams.recorded.logs import RecordedLog, shipped_log
 
     named = variants(folder, reference=reference)
     console = Console(stderr=True)

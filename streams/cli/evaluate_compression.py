@@ -31,8 +31,8 @@ def compression(*, folder: Path | None, seed: int, as_json: bool) -> None:
 
     from models.evaluation.compression import fits
     from models.profiling.compression import CompressionPolicy
-    from streams.behaviours import read_histories
-    from streams.logs import RecordedLog, shipped_log
+    from streams.recorded.behaviours import read_histories
+    from streams.recorded.logs import RecordedLog, shipped_log
 
     console, policy = Console(stderr=True), CompressionPolicy()
     log = RecordedLog(folder) if folder else shipped_log("online-retail")

@@ -12,7 +12,7 @@ from streams.cli.options import engine_option, json_option, print_json
 
 if TYPE_CHECKING:
     from models.metrics import Interval
-    from streams.engines import LoadedEngine
+    from streams.engines.named import LoadedEngine
     from streams.evaluation.questions import Questions
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -55,11 +55,11 @@ def diversity(
     Titles are SerenGPT's alone; slates are also filled by the baselines, with the best of the whole catalogue.
     """
     from models.pretrained import serengpt_folder, tower_folder
-    from streams.engines import load_engine
+    from streams.engines.named import load_engine
     from streams.evaluation.checkpoints import named_folder
     from streams.evaluation.questions import read_questions
     from streams.evaluation.table import intervals
-    from streams.logs import RecordedLog, shipped_log
+    from streams.recorded.logs import RecordedLog, shipped_log
 
     recorded = RecordedLog(folder) if folder else shipped_log("online-retail")
     questions = read_questions(recorded, part=part, seed=seed, limit=limit)
@@ -115,10 +115,10 @@ def gate(
     from rich.console import Console
 
     from models.pretrained import tower_folder
-    from streams.engines import load_engine
+    from streams.engines.named import load_engine
     from streams.evaluation.gate import measure_checkpoint
     from streams.evaluation.questions import read_questions
-    from streams.logs import RecordedLog, shipped_log
+    from streams.recorded.logs import RecordedLog, shipped_log
 
     console = Console(stderr=True)
     recorded = RecordedLog(folder) if folder else shipped_log("online-retail")

@@ -58,8 +58,8 @@ def imagine(
     from models.pretrained import tower_folder
     from models.profiles import ProfilePolicy
     from models.retrieval import Retriever
-    from streams.engines import load_engine
-    from streams.logs import RecordedLog, shipped_log
+    from streams.engines.named import load_engine
+    from streams.recorded.logs import RecordedLog, shipped_log
     from streams.samples import read_samples
 
     unknown = [way for way in ways if way not in WAYS]

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from models.evaluation.judging import Figures
     from models.judging.local import LocalJudge
     from streams.config import Settings
-    from streams.judge_cases import Case
     from streams.samples import LabelledLog
+    from streams.verdicts.cases import Case
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _HOW = (
@@ -83,8 +83,8 @@ def judge_command(
 
 @contextmanager
 def _judge(settings: Settings, *, model: Path | None, is_alone: bool) -> Iterator[LocalJudge]:
-    from streams.engines import checkpoint_folder
-    from streams.judges import local_judge
+    from streams.alignment.judges import local_judge
+    from streams.engines.named import checkpoint_folder
 
     serengpt = settings.serengpt
     folder = None if is_alone else checkpoint_folder(str(model) if model else serengpt.model)
@@ -95,8 +95,8 @@ def _judge(settings: Settings, *, model: Path | None, is_alone: bool) -> Iterato
 def _of_people(
     path: Path, settings: Settings, judge: LocalJudge, *, positive_at: float, bound: float | None, seed: int
 ) -> dict[str, Any]:
-    from streams.judge_cases import judge_file
-    from streams.verdicts import JudgedLines
+    from streams.verdicts.cases import judge_file
+    from streams.verdicts.wire import JudgedLines
 
     cases = judge_file(path, JudgedLines(judge.adviser, settings.judge, judge.meaning), positive_at=positive_at)
     if not cases:
@@ -111,7 +111,7 @@ def _of_people(
 def _of_log(name: str, settings: Settings, judge: LocalJudge, *, part: str, limit: int, seed: int) -> dict[str, Any]:
     from models.evaluation.judging import best_bound
     from models.evaluation.planted import planted
-    from streams.judge_cases import PARTS, judge_planted
+    from streams.verdicts.cases import PARTS, judge_planted
 
     log = _replayed(name, settings)
     found: dict[str, list[Case]] = {}
@@ -157,7 +157,7 @@ def _about(cases: Sequence[Case]) -> dict[str, Any]:
 def _parts(cases: Sequence[Case], verdicts: dict[str, list[bool]], *, seed: int) -> dict[str, Any]:
     """The figures of serendipity and of its parts; a kappa where there are verdicts."""
     from models.evaluation.judging import as_json, figures
-    from streams.judge_cases import PARTS
+    from streams.verdicts.cases import PARTS
 
     labels, users = [case.label for case in cases], [case.user_id for case in cases]
     found: dict[str, Any] = {}

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from models.evaluation.profiles import Agreement
     from models.profiling.model import ProfileModel
     from streams.config import Settings
+    from streams.evaluation.profiling import Inferred
     from streams.knowledge import Knowledge
-    from streams.profile_evaluation import Inferred
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -42,9 +42,9 @@ def profiles(
     from rich.console import Console
     from rich.progress import Progress
 
-    from streams.logs import RecordedLog, shipped_log
-    from streams.profile_evaluation import Course, infer_over_log, read_knowledge
-    from streams.profile_models import load_stage
+    from streams.evaluation.profiling import Course, infer_over_log, read_knowledge
+    from streams.profiling.models import load_stage
+    from streams.recorded.logs import RecordedLog, shipped_log
     from streams.samples import split_of
 
     settings = settings_of(config)
@@ -83,8 +83,8 @@ def profiles(
 
 
 def _model(settings: Settings, knowledge: Knowledge) -> ProfileModel:
-    from streams.engines import load_engine
-    from streams.profile_models import endpoint_model, local_model
+    from streams.engines.named import load_engine
+    from streams.profiling.models import endpoint_model, local_model
 
     if settings.profiling.model == "endpoint":
         return endpoint_model(settings.profiling, os.environ)

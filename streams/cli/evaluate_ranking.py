@@ -66,11 +66,11 @@ def ranking(
     from rich.console import Console
 
     from models.pretrained import serengpt_folder, tower_folder
-    from streams.engines import load_engine
+    from streams.engines.named import load_engine
     from streams.evaluation.checkpoints import named_folder
     from streams.evaluation.questions import read_questions
     from streams.evaluation.table import measure, outcome
-    from streams.logs import RecordedLog, shipped_log
+    from streams.recorded.logs import RecordedLog, shipped_log
 
     named = [named_folder(text) for text in models] or [(_NAME, serengpt_folder())]
     console = Console(stderr=True)

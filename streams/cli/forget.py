@@ -61,9 +61,9 @@ async def _forget(settings: Settings, user: str, wait_s: float) -> dict[str, Any
     from redis.asyncio import Redis
 
     from models.errors import BrokerUnavailable
-    from streams.forget_user import delete, partition_in, tell, wait_for
+    from streams.forgetting.order import delete, partition_in, tell, wait_for
+    from streams.slates.store import SlateStore
     from streams.state import PartitionStore, ProfileStore
-    from streams.store import SlateStore
 
     client = Redis.from_url(settings.redis.url)
     producer = AIOKafkaProducer(bootstrap_servers=settings.kafka.bootstrap, acks="all")

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from models.judging.home import Adviser
     from models.judging.policy import JudgePolicy
     from streams.config import SerenGPTSettings
-    from streams.lines import Line
-    from streams.verdicts import Answer
+    from streams.verdicts.lines import Line
+    from streams.verdicts.wire import Answer
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -42,7 +42,7 @@ def judge(*, model: Path | None, without_model: bool, rating_max: float | None, 
     """
     from models.judging.meaning import Meaning
     from models.pretrained import words_folder
-    from streams.verdicts import JudgedLines
+    from streams.verdicts.wire import JudgedLines
 
     settings = settings_of(config)
     policy = settings.judge
@@ -66,7 +66,7 @@ def combine(*, config: Path | None) -> None:
     null counts as 0.5, neither for nor against. A line out: {"id"?, "serendipity"}, or {"id", "error"}. The formula is the
     one that ranks slates, with the weights of `judge.combine` in the configuration.
     """
-    from streams.verdicts import combined
+    from streams.verdicts.wire import combined
 
     policy = settings_of(config).judge.combine
     _answer_all(lambda lines: combined(lines, policy))
@@ -77,7 +77,7 @@ def _adviser(model: Path | None, serengpt: SerenGPTSettings, policy: JudgePolicy
     from models.judging.home import Adviser
     from models.serengpt.checkpoint import TOKENIZER
     from models.serengpt.tokens import TitleTokenizer
-    from streams.engines import checkpoint_folder, load_engine
+    from streams.engines.named import checkpoint_folder, load_engine
 
     folder = model or checkpoint_folder(serengpt.model, key_file=serengpt.key_file)
     with closing(load_engine(serengpt.engine, str(folder), threads=serengpt.threads)) as engine:
@@ -87,8 +87,8 @@ def _adviser(model: Path | None, serengpt: SerenGPTSettings, policy: JudgePolicy
 
 def _answer_all(answers: Callable[[Sequence[Line]], list[Answer]]) -> None:
     from streams.cli.tables import plain
-    from streams.lines import line_batches
-    from streams.verdicts import LINE_BYTES
+    from streams.verdicts.lines import line_batches
+    from streams.verdicts.wire import LINE_BYTES
 
     source, sink = click.get_binary_stream("stdin"), click.get_binary_stream("stdout")
     is_any_refused = False

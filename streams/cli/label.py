@@ -46,7 +46,7 @@ def label(
     Every decision is kept at once; a session that was stopped goes on where it was. All decisions-*.jsonl beside the questions
     count for agreement (Cohen's kappa, 95 % intervals over users).
     """
-    from streams.labelling.decisions import file_of, read_questions
+    from streams.alignment.labelling.decisions import file_of, read_questions
 
     asked = read_questions(questions)
     path = out or file_of(questions.parent, person)
@@ -57,7 +57,7 @@ def label(
 
 
 def _decisions(folder: Path, *more: Path) -> list[Decision]:
-    from streams.labelling.decisions import read_decisions
+    from streams.alignment.labelling.decisions import read_decisions
 
     paths = {*folder.glob("decisions-*.jsonl"), *(path for path in more if path.exists())}
     return [one for path in sorted(paths) for one in read_decisions(path)]
@@ -66,9 +66,9 @@ def _decisions(folder: Path, *more: Path) -> list[Decision]:
 def _serve(
     asked: list[Question], path: Path, folder: Path, *, person: str, is_blind: bool, port: int, is_opened: bool
 ) -> None:
-    from streams.labelling.decisions import DecisionFile
-    from streams.labelling.server import LabelServer
-    from streams.labelling.session import Session
+    from streams.alignment.labelling.decisions import DecisionFile
+    from streams.alignment.labelling.server import LabelServer
+    from streams.alignment.labelling.session import Session
 
     with DecisionFile(path) as file:
         session = Session(
@@ -101,8 +101,8 @@ def _wait() -> None:
 
 def _show_agreement(asked: list[Question], decisions: list[Decision], *, as_json: bool) -> None:
     from models.alignment.decisions import agreements, standing
+    from streams.alignment.labelling.view import agreement_view
     from streams.cli.tables import show_table
-    from streams.labelling.view import agreement_view
 
     rows = [agreement_view(one) for one in agreements(decisions, {one.id: one for one in asked}, seed=0)]
     last = standing(decisions)

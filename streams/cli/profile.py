@@ -70,8 +70,8 @@ async def _read(url: str, tenant: str, user: str, surface: str) -> tuple[Profile
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
 
+    from streams.slates.store import SlateStore
     from streams.state import ProfileStore
-    from streams.store import SlateStore
 
     try:
         client = Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0))
@@ -89,8 +89,8 @@ def _titles(log: str | None, trace: Trace | None) -> Callable[[str], Item | None
     """Looks items up by id: in a log's catalogue, else among those that the trace names."""
     from models.catalogue import Catalogue
     from models.entities import Item
-    from streams.logs import RecordedLog, shipped_log
     from streams.offline import Refusals, read_items
+    from streams.recorded.logs import RecordedLog, shipped_log
 
     if log is not None:
         source = RecordedLog(Path(log)) if Path(log).is_dir() else shipped_log(log)

@@ -25,8 +25,8 @@ from streams.cli.tables import moment, plain, show_table
 from streams.client import ReadSlate, SlateReader
 from streams.config import Settings
 from streams.keys import why_key
-from streams.scripts import translating
-from streams.store import decode_trace
+from streams.lua.scripts import translating
+from streams.slates.store import decode_trace
 
 # A person waits; a ranker would not.
 TIMEOUT_MS = 2_000

@@ -17,7 +17,7 @@ import click
 from streams.cli.options import config_option, json_option, print_json, settings_of
 
 if TYPE_CHECKING:
-    from streams.redrive import Choice, Redriven
+    from streams.deadletters.redrive import Choice, Redriven
 
 _REFUSALS = ("cut", "exhausted", "unusable")
 _TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"])
@@ -52,7 +52,7 @@ def redrive(
     It may be run again, also after it was interrupted: no record is applied twice. A record that fails again comes back as a
     letter with one attempt more.
     """
-    from streams.redrive import Choice
+    from streams.deadletters.redrive import Choice
 
     choice = Choice(
         error=error,
@@ -72,7 +72,7 @@ def redrive(
 async def _redrive(config: Path | None, choice: Choice, *, dry_run: bool) -> Redriven:
     from redis.asyncio import Redis
 
-    from streams.redrive import redrive as send_back
+    from streams.deadletters.redrive import redrive as send_back
     from streams.state import PartitionStore
 
     settings = settings_of(config)
@@ -89,7 +89,7 @@ def _ms(moment: datetime | None) -> int | None:
 
 
 def _described(done: Redriven, *, dry_run: bool) -> dict[str, Any]:
-    from streams.redrive import FATES
+    from streams.deadletters.redrive import FATES
 
     return {
         "dry_run": dry_run,
@@ -101,7 +101,7 @@ def _described(done: Redriven, *, dry_run: bool) -> dict[str, Any]:
 
 def _show(done: Redriven, *, dry_run: bool) -> None:
     from streams.cli.tables import show_table
-    from streams.redrive import FATES
+    from streams.deadletters.redrive import FATES
 
     met = [fate for fate in FATES if done.count(fate)]
     rows = [(name, *(str(fates[fate]) for fate in met)) for name, fates in sorted(done.by_class.items())]

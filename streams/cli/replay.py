@@ -217,8 +217,8 @@ async def _into_kafka(
 ) -> dict[str, Any]:
     from streams.admin import create_topics
     from streams.offline import profiles_digest, stored_profiles
-    from streams.playback import Consumers, feed
-    from streams.replay import Pace
+    from streams.recorded.playback import Consumers, feed
+    from streams.recorded.replay import Pace
     from streams.state import PartitionStore, ProfileStore
     from streams.topics import USER_PARTITIONS
 
@@ -258,8 +258,8 @@ async def _into_kafka(
 def _open(name: str, items: Path | None) -> tuple[Log, int | None]:
     """The log, and how many events it says it has."""
     from models.errors import LogError
-    from streams.logs import RecordedLog, shipped_log
     from streams.offline.route import BareLog
+    from streams.recorded.logs import RecordedLog, shipped_log
 
     path = Path(name)
     if path.is_file():

@@ -67,8 +67,8 @@ def serve_requests(
     from models.catalogue import Catalogue
     from models.pretrained import tower_folder
     from models.retrieval import Retriever
-    from streams.engines import load_engine, metered
-    from streams.model_calls import ModelCalls
+    from streams.engines.calls import ModelCalls
+    from streams.engines.named import load_engine, metered
     from streams.offline import Refusals, read_items
     from streams.offline.slates import serve_all
     from streams.serve import load_judge, season_in

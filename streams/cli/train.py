@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from models.training.examples import Task
     from models.training.recipe import Recipe, Trained
     from models.training.sft import Step
-    from streams.logs import RecordedLog
+    from streams.recorded.logs import RecordedLog
     from streams.samples import LabelledLog
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -103,7 +103,7 @@ def sft(
     from models.profiles import ProfilePolicy
     from models.training.card import model_card
     from models.training.recipe import recipe_of
-    from streams.logs import RecordedLog, shipped_log
+    from streams.recorded.logs import RecordedLog, shipped_log
     from streams.samples import read_samples
 
     torch.set_num_threads(threads)
@@ -128,7 +128,7 @@ def sft(
 def _left_out(path: Path) -> frozenset[tuple[str, str]]:
     """What of the training part the file does not leave to supervised fine-tuning, or denoising took out."""
     from models.training.preferences import is_wanted
-    from streams.alignment_files import read_samples as read_alignment
+    from streams.alignment.files import read_samples as read_alignment
 
     return frozenset((one.user_id, one.item_id) for one in read_alignment(path) if one.split != "sft" or not is_wanted(one))
 

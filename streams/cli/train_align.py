@@ -118,7 +118,7 @@ def _rows(pairs: Path | None, samples: Path | None, method: Method, *, without_p
     from msgspec.structs import replace
 
     from models.training import preferences
-    from streams import alignment_files
+    from streams.alignment import files as alignment_files
 
     data = _one(pairs, samples)
     if pairs is None:

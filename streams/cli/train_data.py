@@ -15,9 +15,9 @@ from streams.cli.options import config_option, json_option, print_json, settings
 
 if TYPE_CHECKING:
     from models.training.split import TimeSplit
+    from streams.alignment.labels import FoundLabels
     from streams.config import Settings
-    from streams.labels import FoundLabels
-    from streams.logs import RecordedLog
+    from streams.recorded.logs import RecordedLog
 
 CARD = "README.md"
 _WRONG_USE = 2
@@ -69,7 +69,7 @@ def data(
     need_pyarrow("seren train data")
     from models.alignment.card import data_card, summary
     from models.alignment.dataset import dataset
-    from streams.alignment_files import SAMPLES, write_samples
+    from streams.alignment.files import SAMPLES, write_samples
 
     given = _given(log, files, topic=topic, settings=settings_of(config))
     made = dataset(given.found.labels, _cuts(train_end, test_start) or given.split, seed=seed)
@@ -86,7 +86,7 @@ def data(
 
 
 def _given(log: str | None, files: tuple[Path, ...], *, topic: bool, settings: Settings) -> _Given:
-    from streams.labels import labels_of_files, labels_of_topic
+    from streams.alignment.labels import labels_of_files, labels_of_topic
 
     if files:
         return _Given(labels_of_files(files), ", ".join(path.name for path in files), None)
@@ -99,7 +99,7 @@ def _replayed(log: RecordedLog, settings: Settings) -> _Given:
     from rich.console import Console
     from rich.progress import Progress
 
-    from streams.labels import labels_of_log
+    from streams.alignment.labels import labels_of_log
     from streams.samples import split_of
 
     console = Console(stderr=True)
@@ -114,7 +114,7 @@ def _replayed(log: RecordedLog, settings: Settings) -> _Given:
 def log_of(name: str) -> RecordedLog:
     """A log folder, or a shipped log of that name. Raises `click.BadParameter`."""
     from models.errors import LogError
-    from streams.logs import RecordedLog, shipped_log
+    from streams.recorded.logs import RecordedLog, shipped_log
 
     if Path(name).is_dir():
         return RecordedLog(Path(name))

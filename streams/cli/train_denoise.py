@@ -64,9 +64,9 @@ def denoise(
     from models.alignment.denoising import WHOLE, labelled, with_people, with_scores
     from models.judging.cooperative import train
     from models.judging.gate import require
-    from streams.alignment_files import SAMPLES, read_samples, write_samples
-    from streams.judge_folder import read_buffer, read_judge, write_judge
-    from streams.labelling.decisions import read_decisions
+    from streams.alignment.files import SAMPLES, read_samples, write_samples
+    from streams.alignment.judge_folder import read_buffer, read_judge, write_judge
+    from streams.alignment.labelling.decisions import read_decisions
 
     settings = settings_of(config)
     policy = settings.alignment
@@ -98,8 +98,8 @@ def _inputs(
 
     from models.alignment.decisions import sample_key
     from models.judging.local import Ask, inputs_of
-    from streams.engines import checkpoint_folder
-    from streams.judges import local_judge
+    from streams.alignment.judges import local_judge
+    from streams.engines.named import checkpoint_folder
 
     serengpt = settings.serengpt
     checkpoint = None if is_alone else checkpoint_folder(str(model) if model else serengpt.model)

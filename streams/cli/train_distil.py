@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from models.retrieval.vectors import Tower
     from models.training.distil import Agreement, Lesson
     from streams.config import Settings
-    from streams.logs import RecordedLog
+    from streams.recorded.logs import RecordedLog
     from streams.scores.lessons import Teacher
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -61,7 +61,7 @@ def distil(
     from models.pretrained import tower_folder
     from models.retrieval.vectors import Tower
     from models.training.distil import DistilPlan, fit, is_held_out
-    from streams.logs import RecordedLog, shipped_log
+    from streams.recorded.logs import RecordedLog, shipped_log
 
     settings, recorded = settings_of(config), RecordedLog(folder) if folder else shipped_log("online-retail")
     plan, tower = DistilPlan(), Tower.load(tower_folder())
@@ -94,7 +94,7 @@ def _lessons(
 ) -> tuple[Catalogue, list[Lesson], tuple[str, int]]:
     from models.catalogue import Catalogue
     from streams.cli.replay_slates import open_scores
-    from streams.engines import load_engine
+    from streams.engines.named import load_engine
     from streams.offline import Refusals, read_items
     from streams.offline.newest import newest_requests
     from streams.scores.lessons import Teacher

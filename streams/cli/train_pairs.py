@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from models.alignment.decisions import Decision, Question
     from models.alignment.prompts import Prompt
     from models.alignment.records import PreferencePair
+    from streams.alignment.pairs import Made
     from streams.config import Settings
-    from streams.pairs import Made
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _IN_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -68,8 +68,8 @@ def pairs(
         raise click.UsageError(message)
     need_pyarrow("seren train pairs")
     from models.alignment.prompts import prompts_of
-    from streams.alignment_files import PAIRS, SAMPLES, read_samples, write_pairs
-    from streams.labelling.decisions import write_questions
+    from streams.alignment.files import PAIRS, SAMPLES, read_samples, write_pairs
+    from streams.alignment.labelling.decisions import write_questions
 
     settings = settings_of(config)
     prompts = prompts_of(read_samples(data / SAMPLES), limit=limit, seed=seed)
@@ -88,11 +88,11 @@ def pairs(
 def _titles(
     prompts: list[Prompt], file: Path | None, sampler: Path | None, settings: Settings, out: Path, *, seed: int
 ) -> dict[tuple[str, int], tuple[str, ...]]:
-    from streams.pairs import read_titles, sampled, write_titles
+    from streams.alignment.pairs import read_titles, sampled, write_titles
 
     if file is not None:
         return read_titles(file)
-    from streams.engines import load_engine
+    from streams.engines.named import load_engine
 
     serengpt = settings.serengpt
     engine = load_engine(serengpt.engine, str(sampler) if sampler else serengpt.model, threads=serengpt.threads)
@@ -110,9 +110,9 @@ def _judged(
     prompts: list[Prompt], written: dict[tuple[str, int], tuple[str, ...]], judge: Any, settings: Settings, log: str | None
 ) -> Made:
     from models.alignment.grounding import Grounding
+    from streams.alignment.pairs import Made, judged
     from streams.cli.train_data import log_of
     from streams.offline import Refusals, read_items
-    from streams.pairs import Made, judged
 
     grounding = Grounding(read_items(log_of(log or "online-retail"), Refusals()))
     made = Made()
@@ -123,14 +123,14 @@ def _judged(
 
 
 def _unjudged(prompts: list[Prompt], written: dict[tuple[str, int], tuple[str, ...]], settings: Settings) -> Made:
-    from streams.pairs import Made, unjudged_pairs
+    from streams.alignment.pairs import Made, unjudged_pairs
 
     return Made(pairs=unjudged_pairs(prompts, written, settings.alignment.pairing))
 
 
 def _of_people(files: tuple[Path, ...], asked_before: Path | None) -> list[PreferencePair]:
     from models.alignment.decisions import majority, pair_of
-    from streams.labelling.decisions import read_decisions, read_questions
+    from streams.alignment.labelling.decisions import read_decisions, read_questions
 
     if asked_before is None:
         return []

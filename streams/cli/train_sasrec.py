@@ -37,7 +37,7 @@ def sasrec(
 
     from streams.evaluation.questions import read_questions
     from streams.evaluation.sequential import tune
-    from streams.logs import RecordedLog, shipped_log
+    from streams.recorded.logs import RecordedLog, shipped_log
 
     torch.set_num_threads(threads)
     console = Console(stderr=True)

@@ -23,7 +23,7 @@ def season(folder: Path | None, out: Path, until_ms: int | None, half_life_days:
 
     from models.profiles import ProfilePolicy
     from models.season import SeasonPolicy, season_of
-    from streams.logs import RecordedLog, shipped_log
+    from streams.recorded.logs import RecordedLog, shipped_log
     from streams.samples import read_samples
 
     recorded = RecordedLog(folder) if folder else shipped_log("online-retail")

@@ -11,8 +11,8 @@ import click
 from streams.cli.options import json_option, print_json
 
 if TYPE_CHECKING:
-    from streams.small_recipe import Packaged
-    from streams.stages import Done
+    from streams.training.small_recipe import Packaged
+    from streams.training.stages import Done
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -33,8 +33,8 @@ def small(
     from msgspec import to_builtins
 
     from models.pretrained import serengpt_folder
-    from streams.small_recipe import package, stages
-    from streams.stages import run_stages
+    from streams.training.small_recipe import package, stages
+    from streams.training.stages import run_stages
 
     planned = stages(
         out, shipped=serengpt_folder(), log=log, seed=seed, threads=threads, size=size, steps=steps, ablation=ablation

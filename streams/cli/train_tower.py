@@ -30,7 +30,7 @@ def tower(folder: Path | None, out: Path, name: str, steps: int | None, seed: in
 
     from models.profiles import ProfilePolicy
     from models.training.tower import TowerPlan, examples, train
-    from streams.logs import RecordedLog, shipped_log
+    from streams.recorded.logs import RecordedLog, shipped_log
     from streams.samples import read_samples
 
     plan = TowerPlan()

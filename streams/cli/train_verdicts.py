@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from models.alignment.records import AlignmentSample
     from models.alignment.verdicts import Verdict
     from models.errors import RequestError
+    from streams.alignment.judges import Judge
     from streams.config import Settings
-    from streams.judges import Judge
 
 QUESTIONS = "questions.jsonl"
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -43,9 +43,9 @@ alone_option = click.option("--without-model", is_flag=True, help="Local: judge 
 @contextmanager
 def chosen_judge(name: str, settings: Settings, *, model: Path | None, is_alone: bool) -> Iterator[Judge]:
     """The judge that a command was asked to use."""
-    from streams.chat import ChatEndpoint
-    from streams.engines import checkpoint_folder
-    from streams.judges import LocalAlignmentJudge, Teacher, local_judge
+    from streams.alignment.judges import LocalAlignmentJudge, Teacher, local_judge
+    from streams.engines.chat import ChatEndpoint
+    from streams.engines.named import checkpoint_folder
 
     if name == "teacher":
         yield Teacher(ChatEndpoint(settings.teacher, os.environ).ask)
@@ -82,8 +82,8 @@ def verdicts(
     need_pyarrow("seren train verdicts")
     from models.alignment.decisions import question_of_sample
     from models.alignment.denoising import drawn, with_verdicts
-    from streams.alignment_files import SAMPLES, read_samples, write_samples
-    from streams.labelling.decisions import write_questions
+    from streams.alignment.files import SAMPLES, read_samples, write_samples
+    from streams.alignment.labelling.decisions import write_questions
 
     settings = settings_of(config)
     samples = read_samples(data / SAMPLES)

@@ -52,8 +52,8 @@ def judging(config: Path | None, log_level: str) -> None:
     from models.serengpt.tokens import TitleTokenizer
     from streams.agents.answering import LowerTiers
     from streams.app import judging_app, load_items
-    from streams.engines import checkpoint_folder, load_engine, load_hosted_engine, metered
-    from streams.model_calls import ModelCalls, TokenCounts
+    from streams.engines.calls import ModelCalls, TokenCounts
+    from streams.engines.named import checkpoint_folder, load_engine, load_hosted_engine, metered
     from streams.scores.log import ScoreLog
     from streams.serve import distilled_folder_of, load_judge, load_rungs, run, season_in
 
@@ -93,9 +93,9 @@ def profiling(config: Path | None, log_level: str) -> None:
     Questions are asked where rules.profile.inference.enabled is true for the profile workers.
     """
     from streams.app import load_items, profiling_app
-    from streams.engines import load_engine
+    from streams.engines.named import load_engine
     from streams.knowledge import Knowledge
-    from streams.profile_models import endpoint_model, load_stage, local_model
+    from streams.profiling.models import endpoint_model, load_stage, local_model
     from streams.serve import run
 
     settings = settings_of(config)

@@ -20,17 +20,17 @@ from models.profiles import Profile, ProfilePolicy, decode, digest, item_feature
 from models.retrieval import Retriever
 from streams import codec
 from streams.demo.servers import TENANT
+from streams.demo.summary import SummaryRow
 from streams.demo.walk import Walked
 from streams.keys import profile_key, slate_key
-from streams.logs import RecordedLog
-from streams.metrics import EVENT_TO_SLATE
+from streams.observability.metrics import EVENT_TO_SLATE
+from streams.observability.scrape import quantile
 from streams.page import ItemCard, PlacedCard, RunSummary, SlateStamp, TimelineEvent, UserPage
 from streams.production import partition_of
-from streams.scrape import quantile
+from streams.recorded.logs import RecordedLog
 from streams.slates.record import ReadSlate
+from streams.slates.store import SlateStore
 from streams.state import ProfileStore
-from streams.store import SlateStore
-from streams.summary_table import SummaryRow
 
 PACKAGES = ("faust-streaming", "aiokafka", "confluent-kafka", "redis", "ctranslate2", "msgspec", "numpy")
 _PERSONALISED = 20  # places of the page that the walk ends with

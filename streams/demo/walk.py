@@ -20,9 +20,9 @@ from models.errors import BrokerError, BrokerUnavailable, ConfigError, SerenErro
 from streams import codec, topics
 from streams.admin import Progress, create_topics
 from streams.demo.servers import TENANT, Servers
-from streams.logs import RecordedLog
-from streams.replay import Pace, Replay, Replayed
-from streams.scrape import scrape
+from streams.observability.scrape import scrape
+from streams.recorded.logs import RecordedLog
+from streams.recorded.replay import Pace, Replay, Replayed
 from streams.state import Checkpoint, PartitionStore
 
 _T = TypeVar("_T")

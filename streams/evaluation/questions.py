@@ -15,7 +15,7 @@ from models.evaluation.past import Rows, histories, sequences
 from models.evaluation.ranking import Case, cases
 from models.profiles import ProfilePolicy
 from models.training.samples import Sample
-from streams.logs import RecordedLog
+from streams.recorded.logs import RecordedLog
 from streams.samples import LabelledLog, read_samples
 
 HISTORY = 200  # newest items of a user that rankers of sequences may read; the recipes' own bounds are lower

@@ -7,8 +7,8 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["models", "streams", "tomllib"]):  # what the C extensions do stays unseen
-    from streams import logs
     from streams.fuzz.targets import outcome
+    from streams.recorded import logs
 
 
 def main() -> None:

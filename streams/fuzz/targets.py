@@ -39,14 +39,14 @@ from streams.fuzz.samples import INFERRED, JOURNEY_TABLES, SLATES, TILL_HEADER
 from streams.importers.complete_journey import import_complete_journey
 from streams.importers.online_retail import import_online_retail
 from streams.importers.tables import DroppedRows, read_table
-from streams.lines import Line
-from streams.logs import LINE_BYTES, RecordedLog, read_lines
+from streams.observability.tracing import context_of, headers_of
+from streams.recorded.logs import LINE_BYTES, RecordedLog, read_lines
 from streams.scores.log import ScoreLog
 from streams.scores.record import Imagined, ScoredTitles, address_of, checksum_of, decode_record, encode_record
 from streams.slates.packed import decode_slate, encode_slate
 from streams.state import decode_profile_state, encode_profile_state
-from streams.tracing import context_of, headers_of
-from streams.verdicts import Answer, JudgedLines, combined
+from streams.verdicts.lines import Line
+from streams.verdicts.wire import Answer, JudgedLines, combined
 
 Target = Callable[[bytes], str]
 ACCEPTED = "accepted"

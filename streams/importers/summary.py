@@ -14,7 +14,7 @@ from msgspec import Struct
 from models.entities import Event, Item, UserAttributes
 from models.errors import LogError
 from streams.importers.tables import DroppedReason
-from streams.logs import About, write_log
+from streams.recorded.logs import About, write_log
 
 
 class ImportSummary(Struct, frozen=True, kw_only=True):

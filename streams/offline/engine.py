@@ -10,7 +10,7 @@ from streams.knowledge import Knowledge
 from streams.offline.route import LogRecord
 from streams.offline.states import States
 from streams.partition import Partition, Rules
-from streams.replay import DAY_MS
+from streams.recorded.replay import DAY_MS
 
 
 class Engine:

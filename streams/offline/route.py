@@ -13,8 +13,8 @@ from msgspec import Struct
 from models.entities import Item
 from models.errors import DecodeError
 from streams import codec
-from streams.logs import read_lines
 from streams.production import partition_of
+from streams.recorded.logs import read_lines
 
 FIRST_REFUSED = 10  # refused lines that are named; the rest is only counted
 _USERS_ROUTED = 65_536  # whose partition is remembered: hashing a key in Python takes 5 us

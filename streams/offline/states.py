@@ -14,7 +14,7 @@ from streams.checkpoint import admit, checkpoint, take_over
 from streams.knowledge import Knowledge
 from streams.partition import Partition, Rules
 from streams.production import Outgoing
-from streams.replay import DAY_MS
+from streams.recorded.replay import DAY_MS
 from streams.state import PartitionStore, ProfileStore
 
 PROFILE_TTL_MS = 400 * DAY_MS  # as a worker's default

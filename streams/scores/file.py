@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from models.errors import LogError
-from streams.logs import read_lines
 from streams.production import Outgoing
+from streams.recorded.logs import read_lines
 from streams.scores.log import ScoreLog
 
 

@@ -21,7 +21,7 @@ from models.serengpt.address import ADDRESS_BYTES, Asked, imagine_address, promp
 from models.serengpt.engine import Scored
 
 VERSION = 1
-# Of one record: a line of a recorded log holds as much (streams.logs.LINE_BYTES), and a topic's message more.
+# Of one record: a line of a recorded log holds as much (streams.recorded.logs.LINE_BYTES), and a topic's message more.
 RECORD_BYTES = 60_000
 _TITLE_NUMBERS_BYTES = 64  # of two log-probabilities and a count with their commas, at most
 _TITLES = 1024  # of one record; as many as one request may ask for

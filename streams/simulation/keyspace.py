@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from streams.scripts import Argument, Script
+from streams.lua.scripts import Argument, Script
 
 _FENCE = struct.Struct(">IQ")
 _MILLIS = struct.Struct(">Q")

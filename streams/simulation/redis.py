@@ -13,7 +13,7 @@ from typing import Any
 
 from redis import exceptions
 
-from streams.scripts import Argument
+from streams.lua.scripts import Argument
 from streams.simulation.chance import Chance
 from streams.simulation.keyspace import Keyspace, evaluate
 from streams.simulation.loop import SERVERS, VirtualLoop

@@ -37,8 +37,8 @@ from streams.simulation.chance import Chance
 from streams.simulation.loop import Process, ProcessClock, VirtualLoop
 from streams.simulation.model import Model, SimulatedEngine, answer_below, answer_with
 from streams.simulation.redis import Client, Server
+from streams.slates.store import SlateStore
 from streams.state import PartitionStore, ProfileStore
-from streams.store import SlateStore
 from streams.transport import Chunk
 
 TENANT = "sim"

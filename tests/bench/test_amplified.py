@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from models.errors import LogError
 from streams import codec
 from streams.bench.amplified import Plan, amplified, cached, plan, read
-from streams.logs import EVENTS, RecordedLog, shipped_log, write_lines
+from streams.recorded.logs import EVENTS, RecordedLog, shipped_log, write_lines
 
 LOG = [
     b'{"event_id":"C1-1","user_id":"a","type":"cancel","ts_ms":1,"item_id":"x","quantity":1}',

@@ -7,7 +7,7 @@ import pytest
 from models.trigger import TriggerPolicy
 from streams.bench.calls import model_calls, past_bound
 from streams.bench.workload import load
-from streams.logs import shipped_log
+from streams.recorded.logs import shipped_log
 
 # A slate may be 100 s old; a question may be 10 s under way.
 POLICY = TriggerPolicy(slate_age_s=100.0, max_wait_s=10.0, cool_down_s=5.0)

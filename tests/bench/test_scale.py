@@ -15,9 +15,9 @@ from streams.bench import scale
 from streams.bench.drain import stored_events
 from streams.embedded.redis import start_redis
 from streams.knowledge import Knowledge
-from streams.logs import shipped_log
 from streams.offline import Refusals, read_items
 from streams.partition import Rules
+from streams.recorded.logs import shipped_log
 
 ITEMS = read_items(shipped_log("online-retail"), Refusals())
 RULES = Rules(check_clock=False)

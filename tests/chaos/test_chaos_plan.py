@@ -17,8 +17,8 @@ from streams.chaos.fleet import Fleet
 from streams.chaos.records import Records
 from streams.chaos.servers import CutRedis
 from streams.knowledge import Knowledge
-from streams.logs import RecordedLog
 from streams.partition import Partition, Rules
+from streams.recorded.logs import RecordedLog
 from streams.simulation.broker import Record
 
 

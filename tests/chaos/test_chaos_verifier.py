@@ -18,10 +18,10 @@ from streams.chaos.feeder import Delivered
 from streams.chaos.records import Fed, Records
 from streams.chaos.verifier import Evidence, check, verify
 from streams.knowledge import Knowledge
-from streams.logs import RecordedLog
 from streams.offline.route import Refusals, read_items
 from streams.partition import Rules
-from streams.replay import partition_of
+from streams.recorded.logs import RecordedLog
+from streams.recorded.replay import partition_of
 from streams.simulation.broker import Record
 from streams.simulation.oracle import Truth, truth
 from streams.slates.packed import encode_slate

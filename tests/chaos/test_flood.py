@@ -10,7 +10,7 @@ import pytest
 from models.errors import LogError
 from streams import codec
 from streams.chaos.flood import GENERATIONS, Flood
-from streams.logs import RecordedLog
+from streams.recorded.logs import RecordedLog
 
 LINES = [
     b'{"event_id":"v-1","user_id":"a","type":"visit","ts_ms":1000}',

@@ -24,8 +24,8 @@ from streams import codec, topics
 from streams.admin import create_topics
 from streams.cli.forget import forget
 from streams.cli.redrive import redrive as command
+from streams.deadletters.redrive import Choice, redrive
 from streams.keys import profile_key
-from streams.redrive import Choice, redrive
 from streams.state import PartitionStore, decode_profile_state
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]

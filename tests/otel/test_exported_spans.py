@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from streams.spans import spans_of
+from streams.observability.spans import spans_of
 
 ID = "0af7651916cd43dd8448eb211c80319c"
 CONTEXT = f"00-{ID}-b7ad6b7169203331-01".encode()

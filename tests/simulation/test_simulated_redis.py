@@ -19,8 +19,8 @@ from streams.simulation.chance import Chance, Failures
 from streams.simulation.keyspace import Keyspace
 from streams.simulation.loop import VirtualLoop
 from streams.simulation.redis import Client, Server
+from streams.slates.store import Publication, SlateStore
 from streams.state import Checkpoint, PartitionStore, ProfileStore, ProfileWrite, Restarted
-from streams.store import Publication, SlateStore
 
 TTL_MS = 3_600_000
 USERS = ["u", "v", "käse{|"]

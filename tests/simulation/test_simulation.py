@@ -17,9 +17,9 @@ import pytest
 from models.serengpt.address import imagine_address
 from models.tiers import Ladder
 from streams.agents import profiles, unfinished
+from streams.agents.ledger import OffsetLedger
 from streams.agents.limits import JudgingLimits
 from streams.checkpoint import checkpoint
-from streams.ledger import OffsetLedger
 from streams.partition import Partition
 from streams.scores import engine, record
 from streams.simulation import keyspace, world

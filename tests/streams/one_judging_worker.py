@@ -21,7 +21,7 @@ from streams.agents.clock import Clock
 from streams.agents.judging import JudgingWorker
 from streams.agents.limits import JudgingLimits
 from streams.production import Outgoing
-from streams.store import Publication, SlateStore
+from streams.slates.store import Publication, SlateStore
 from streams.transport import Chunk
 
 ONLY_SERENGPT = LowerTiers()

@@ -13,8 +13,8 @@ from models.entities import Event, Item, Request, SerendipityLabel
 from models.profiles import Profile, ProfilePolicy, decode, encode, unpack
 from models.profiles.policy import LongTermPolicy, WindowPolicy
 from streams import codec, topics
+from streams.deadletters.letter import DeadLetter
 from streams.knowledge import Knowledge
-from streams.letters import DeadLetter
 from streams.partition import Fired, Partition, Rules
 
 DAY_MS = 86_400_000

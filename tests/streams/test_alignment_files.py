@@ -13,7 +13,7 @@ from models.alignment.records import AlignmentSample, PreferencePair
 from models.entities import Behaviour, Digest, Tag
 from models.errors import LogError
 from streams.cli.train import train_group
-from streams.logs import RecordedLog
+from streams.recorded.logs import RecordedLog
 
 pytestmark = pytest.mark.train
 
@@ -33,7 +33,7 @@ PAIR = PreferencePair(
 
 @pytest.fixture(scope="module")
 def files() -> Any:
-    return import_module("streams.alignment_files")
+    return import_module("streams.alignment.files")
 
 
 def test_samples_and_pairs_come_back_as_they_were(files: Any, tmp_path: Path) -> None:

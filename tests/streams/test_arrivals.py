@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Histogram
 
 from models.entities import Event
 from streams.agents.arrivals import LATE_MS, Arrivals, late_count
-from streams.distribution import BUCKETS_S, Distribution
+from streams.observability.distribution import BUCKETS_S, Distribution
 from streams.records import Decoded
 
 STABLE = settings(max_examples=80, deadline=None, derandomize=True)

@@ -11,9 +11,9 @@ from models.pretrained import serengpt_folder
 from models.serengpt.engine import ImagineRequest, Scored, ScoreRequest
 from models.serengpt.prompt import prompt_ids, title_ids
 from models.serengpt.tokens import TitleTokenizer
-from streams.budget import TokenBudget
+from streams.engines.budget import TokenBudget
+from streams.engines.calls import ModelCalls, TokenCounts
 from streams.keys import budget_key
-from streams.model_calls import ModelCalls, TokenCounts
 from tests.streams.one_judging_worker import House, chunk, request, serving, until
 
 DIGEST = Digest(history=(Behaviour("click", "a red mug", 4, 7, "i", "mugs"),))

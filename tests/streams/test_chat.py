@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from models.errors import ConfigError, EngineError, EngineOverloaded, MalformedAnswer
-from streams.chat import ANSWER_BYTES, ChatEndpoint, ChatSettings
+from streams.engines.chat import ANSWER_BYTES, ChatEndpoint, ChatSettings
 
 
 def said(text: str | None) -> bytes:

@@ -14,9 +14,9 @@ from models.profiles import ProfilePolicy, decode
 from models.profiles.policy import WindowPolicy
 from streams import codec, topics
 from streams.checkpoint import PartitionLost, admit, buried, checkpoint, take_over
+from streams.deadletters.letter import DeadLetter
 from streams.keys import profile_key
 from streams.knowledge import Knowledge
-from streams.letters import DeadLetter
 from streams.partition import Partition, Rules
 from streams.production import Outgoing
 from streams.state import PartitionStore, ProfileStore, ProfileWrite, Restarted

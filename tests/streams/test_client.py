@@ -179,4 +179,4 @@ print(*sys.modules)
         "rich",
     }
     assert not heavy & everything
-    assert not {"models.entities", "streams.store", "streams.codec", "streams.app"} & everything
+    assert not {"models.entities", "streams.slates.store", "streams.codec", "streams.app"} & everything

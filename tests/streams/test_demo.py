@@ -23,7 +23,7 @@ from streams.cli import cli
 from streams.demo.servers import TENANT
 from streams.embedded.redis import RunningRedis
 from streams.keys import checkpoint_key
-from streams.logs import RecordedLog
+from streams.recorded.logs import RecordedLog
 from streams.state import PartitionStore
 
 ROOT = Path(__file__).parents[2]

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from models.errors import CheckpointError, ConfigError
-from streams.checks import check_serengpt
 from streams.config import ENGINES, load_settings
-from streams.engines import load_engine
+from streams.doctor.checks import check_serengpt
+from streams.engines.named import load_engine
 
 
 def test_engine_of_another_name_is_refused_with_the_names_that_are() -> None:
@@ -59,6 +59,8 @@ def test_folder_without_a_checkpoint_is_an_error(name: str, tmp_path: Path) -> N
 
 
 def test_the_workers_code_imports_no_torch() -> None:
-    code = "import sys, streams.serve, streams.checks; print({'torch', 'transformers', 'safetensors'} & set(sys.modules))"
+    code = (
+        "import sys, streams.serve, streams.doctor.checks; print({'torch', 'transformers', 'safetensors'} & set(sys.modules))"
+    )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout == "set()\n"

@@ -36,8 +36,8 @@ from models.serengpt.checkpoint import MANIFEST, make_manifest
 from models.tiers import TierPolicy
 from streams.agents.answering import LowerTiers, Serve
 from streams.agents.judging import JudgingWorker
-from streams.engines import LoadedEngine
-from streams.hosting.engine import HostedEngine, HostPolicy
+from streams.engines.hosting.engine import HostedEngine, HostPolicy
+from streams.engines.named import LoadedEngine
 from streams.serve import load_judge, load_rungs
 from tests.streams.misbehaving_engine import HANGS, KILLED, NAN, NO_MEMORY, note
 from tests.streams.one_judging_worker import House, Record, chunk, request, until
@@ -276,7 +276,7 @@ async def test_burst_of_a_hundred_times_the_usual_is_answered_whole_in_bounded_m
 async def test_checkpoint_that_is_spoilt_while_it_serves_is_noticed_at_the_next_start(drill: Make, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(serengpt_folder(), folder, ignore=shutil.ignore_patterns("*.safetensors"))
-    one = drill("streams.engines:load_engine", engine="ctranslate2", model=str(folder), threads=1)
+    one = drill("streams.engines.named:load_engine", engine="ctranslate2", model=str(folder), threads=1)
     model = folder / "ct2" / "model.bin"
     good = model.read_bytes()
     async with one.working() as worker:

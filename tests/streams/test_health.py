@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.health import HealthPolicy, Vitals, liveness, overlap_s, readiness
+from streams.observability.health import HealthPolicy, Vitals, liveness, overlap_s, readiness
 
 POLICY = HealthPolicy(
     beat_s=30.0, stall_s=100.0, unsaved_s=110.0, request_s=120.0, away_s=15.0, assign_s=130.0, excused_s=900.0

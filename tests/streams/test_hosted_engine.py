@@ -19,8 +19,8 @@ from models.errors import CheckpointError, ConfigError, EngineDead, EngineError,
 from models.pretrained import serengpt_folder
 from models.serengpt.embedded import load_engine
 from models.serengpt.engine import ImagineRequest, ScoreRequest
-from streams.hosting.engine import HostedEngine, HostPolicy
-from streams.hosting.progress import Progress
+from streams.engines.hosting.engine import HostedEngine, HostPolicy
+from streams.engines.hosting.progress import Progress
 from tests.streams.misbehaving_engine import DEAD, HANGS, KILLED, NO_MEMORY, NO_START, SLOW_START, note
 
 ASKED = [ImagineRequest(digest=Digest(static=(f"user {number}",)), n=3, seed=number) for number in range(4)]
@@ -188,7 +188,7 @@ def answer_of(hosted: Hosted) -> object:
 )
 def test_engine_that_cannot_be_made_says_why_at_the_start(engine: str, model: str, kind: type[Exception]) -> None:
     with pytest.raises(kind):
-        HostedEngine("streams.engines:load_engine", {"engine": engine, "model": model, "threads": 1}, policy=QUICK)
+        HostedEngine("streams.engines.named:load_engine", {"engine": engine, "model": model, "threads": 1}, policy=QUICK)
 
 
 def test_process_that_ends_before_it_is_ready_is_dead(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_process_dies_with_a_worker_that_is_killed_even_while_it_hangs(tmp_path:
         "import threading, time\n"
         "from models.entities import Digest\n"
         "from models.serengpt.engine import ImagineRequest\n"
-        "from streams.hosting.engine import HostedEngine, HostPolicy\n"
+        "from streams.engines.hosting.engine import HostedEngine, HostPolicy\n"
         "maker = 'tests.streams.misbehaving_engine:make'\n"
         f"engine = HostedEngine(maker, {{'folder': {str(tmp_path)!r}}}, policy=HostPolicy())\n"
         "ask = [ImagineRequest(digest=Digest(), n=1, seed=1)]\n"

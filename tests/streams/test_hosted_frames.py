@@ -6,7 +6,7 @@ import io
 
 from models.entities import Digest
 from models.serengpt.engine import CatalogueTitles, ImagineRequest, ScoreRequest
-from streams.hosting import wire
+from streams.engines.hosting import wire
 
 ONE, OTHER = (CatalogueTitles.of((f"{name} {n}", n % 9) for n in range(1_000)) for name in ("mug", "bag"))
 

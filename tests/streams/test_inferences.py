@@ -16,12 +16,13 @@ from models.profiles import inference as inferring
 from models.profiles.exchange import Finding, ProfileTags, ProfilingRequest
 from models.profiles.policy import InferencePolicy, WindowPolicy
 from models.trigger import TriggerPolicy
-from streams import codec, inferences, topics
+from streams import codec, topics
 from streams.agents.limits import ProfilesLimits
 from streams.agents.profiles import ProfilesWorker
 from streams.knowledge import Knowledge
 from streams.partition import Rules
 from streams.production import Outgoing
+from streams.profiling import inferences
 from streams.state import PartitionStore, ProfileStore
 from streams.transport import Chunk
 

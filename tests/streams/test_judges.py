@@ -14,8 +14,8 @@ from models.entities import Behaviour, Digest, Item
 from models.errors import MalformedAnswer
 from models.judging.local import Ask, LocalJudge
 from models.judging.policy import JudgePolicy
-from streams.judges import LocalAlignmentJudge, Teacher, Title
-from streams.pairs import judged, unjudged_pairs
+from streams.alignment.judges import LocalAlignmentJudge, Teacher, Title
+from streams.alignment.pairs import judged, unjudged_pairs
 
 DIGEST = Digest(history=tuple(Behaviour("purchase", "Tea cup roses", 5 + n, n, "1", "cups") for n in range(3)))
 PROMPT = Prompt(user_id="u", ts_ms=9, digest=DIGEST, wanted=("Rose tea pot", "Rose tray"))

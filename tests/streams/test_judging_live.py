@@ -18,8 +18,8 @@ from models.pretrained import serengpt_folder, tower_folder
 from models.profiles import ProfilePolicy
 from models.registry import Gate, Measured, Metrics, Registry
 from models.retrieval import Retriever
-from streams.engines import load_engine
-from streams.live_engine import LiveEngine
+from streams.engines.live import LiveEngine
+from streams.engines.named import load_engine
 from streams.serve import load_judge
 from tests.streams.one_judging_worker import House, chunk, request, serving, until
 

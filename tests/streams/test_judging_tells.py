@@ -11,7 +11,7 @@ from faust.types import TP
 from models.errors import RequestError
 from streams import topics
 from streams.checkpoint import CAUSED_HEADER
-from streams.spans import NoSpans
+from streams.observability.spans import NoSpans
 from tests.streams.one_judging_worker import NOW_MS, House, chunk, request, serving, until
 
 

@@ -11,7 +11,7 @@ from models.errors import LogError
 from models.profiles import ProfilePolicy
 from models.profiles.policy import DAY_MS
 from models.training.split import ONLINE_RETAIL, TimeSplit
-from streams.logs import EVENTS, ITEMS, About, RecordedLog, read_lines, shipped_log, write_lines, write_log
+from streams.recorded.logs import EVENTS, ITEMS, About, RecordedLog, read_lines, shipped_log, write_lines, write_log
 from streams.samples import read_samples, split_of
 
 FIRST_MS = 1_700_000_000_000 // DAY_MS * DAY_MS

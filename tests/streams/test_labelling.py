@@ -22,10 +22,10 @@ from models.alignment.decisions import Decision, Question, agreements, by_criter
 from models.entities import Behaviour, Digest, Tag
 from models.errors import LogError
 from models.profiles.policy import DAY_MS
+from streams.alignment.labelling.decisions import DecisionFile, file_of, read_decisions, read_questions, write_questions
+from streams.alignment.labelling.server import LabelServer
+from streams.alignment.labelling.session import Session
 from streams.cli.label import label
-from streams.labelling.decisions import DecisionFile, file_of, read_decisions, read_questions, write_questions
-from streams.labelling.server import LabelServer
-from streams.labelling.session import Session
 
 DIGEST = Digest(
     static=("country: France",),

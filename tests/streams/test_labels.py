@@ -11,12 +11,12 @@ from aiokafka import AIOKafkaProducer
 from models.entities import Digest, SerendipityLabel
 from models.errors import BrokerError, BrokerUnavailable, LogError
 from streams import topics
+from streams.alignment.labels import labels_of_files, labels_of_log, labels_of_topic
 from streams.codec import encode
+from streams.deadletters.letter import FORGOTTEN
 from streams.embedded.broker import start_broker
-from streams.labels import labels_of_files, labels_of_log, labels_of_topic
-from streams.letters import FORGOTTEN
-from streams.logs import RecordedLog, write_lines
 from streams.partition import Rules
+from streams.recorded.logs import RecordedLog, write_lines
 
 
 def label(number: int, user: str = "u") -> SerendipityLabel:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.ledger import OffsetLedger
+from streams.agents.ledger import OffsetLedger
 
 
 def test_committable_is_the_start_before_anything_was_taken() -> None:

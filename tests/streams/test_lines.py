@@ -8,7 +8,7 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.lines import Line, line_batches
+from streams.verdicts.lines import Line, line_batches
 
 
 class _Dribble:

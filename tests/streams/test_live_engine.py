@@ -18,9 +18,9 @@ from models.registry import Gate, Measured, Metrics, Registry
 from models.serengpt import embedded
 from models.serengpt.checkpoint import read_checkpoint
 from models.serengpt.engine import ImagineRequest, ScoreRequest
-from streams.engines import LoadedEngine, checkpoint_folder, load_engine
-from streams.live_engine import LiveEngine
-from streams.model_calls import MeasuredEngine, ModelCalls
+from streams.engines.calls import MeasuredEngine, ModelCalls
+from streams.engines.live import LiveEngine
+from streams.engines.named import LoadedEngine, checkpoint_folder, load_engine
 
 DIGEST = Digest(history=(Behaviour("purchase", "red retrospot mug", 1, 1),))
 ASK = ScoreRequest(digest=DIGEST, titles=("blue mug", "wall clock"))

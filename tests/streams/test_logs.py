@@ -11,8 +11,8 @@ from msgspec import json
 
 from models.entities import Event, Item, UserAttributes
 from models.errors import LogError
-from streams import logs
-from streams.logs import LINE_BYTES, About, RecordedLog, read_lines, shipped_log, write_lines, write_log
+from streams.recorded import logs
+from streams.recorded.logs import LINE_BYTES, About, RecordedLog, read_lines, shipped_log, write_lines, write_log
 
 LINES = st.lists(st.binary(max_size=60).filter(lambda line: b"\n" not in line), max_size=40)
 

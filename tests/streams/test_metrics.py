@@ -19,7 +19,7 @@ from models.entities import Digest, Event, PackedRequest
 from models.errors import EngineDead
 from models.profiles import Profile, encode
 from models.serengpt.engine import ImagineRequest
-from streams import codec, metrics, partition, topics
+from streams import codec, partition, topics
 from streams.agents import answering, publishing
 from streams.agents import judging as judging_agent
 from streams.agents import profiles as profiles_agent
@@ -28,15 +28,16 @@ from streams.agents.limits import JudgingLimits, ProfilesLimits
 from streams.agents.outages import CAUSES
 from streams.agents.profiles import ProfilesWorker
 from streams.demo.servers import free_port
+from streams.engines.calls import MeasuredEngine, ModelCalls
 from streams.knowledge import Knowledge
-from streams.metrics import EVENT_TO_SLATE, judging_registry, profiles_registry
-from streams.model_calls import MeasuredEngine, ModelCalls
+from streams.observability import metrics
+from streams.observability.metrics import EVENT_TO_SLATE, judging_registry, profiles_registry
+from streams.observability.scrape import quantile, scrape
+from streams.observability.watch import Watch
 from streams.partition import Rules
-from streams.scrape import quantile, scrape
+from streams.slates.store import SlateStore
 from streams.state import PartitionStore, ProfileStore
-from streams.store import SlateStore
 from streams.transport import Chunk
-from streams.watch import Watch
 
 HOST = "127.0.0.1"
 STABLE = settings(max_examples=60, deadline=None, derandomize=True)

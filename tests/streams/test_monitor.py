@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
-from streams.health import HealthPolicy, Vitals
-from streams.monitor import Monitor
-from streams.scrape import scrape
+from streams.observability.health import HealthPolicy, Vitals
+from streams.observability.monitor import Monitor
+from streams.observability.scrape import scrape
 
 HOST = "127.0.0.1"
 

@@ -22,14 +22,14 @@ from streams.agents.limits import JudgingLimits, ProfilesLimits, ProfilingLimits
 from streams.agents.profiles import ProfilesWorker
 from streams.agents.profiling import ProfilingWorker
 from streams.config import PREFIX, Settings, load_settings
+from streams.engines.calls import ModelCalls
 from streams.knowledge import Knowledge
-from streams.metrics import judging_registry, profiles_registry, profiling_registry
-from streams.model_calls import ModelCalls
+from streams.observability.metrics import judging_registry, profiles_registry, profiling_registry
+from streams.observability.watch import Watch
 from streams.partition import Rules
 from streams.scores.log import ScoreLog
+from streams.slates.store import SlateStore
 from streams.state import PartitionStore, ProfileStore
-from streams.store import SlateStore
-from streams.watch import Watch
 
 INFRA = Path(__file__).parents[2] / "infra"
 README = INFRA / "README.md"

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from models.errors import BrokerUnavailable, EngineOverloaded, RequestError, SerenError, StoreUnavailable
-from streams import retry
+from streams.agents import retry
 from streams.agents.outages import CAUSES, Outages, cause_of
 
 

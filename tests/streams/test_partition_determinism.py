@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.entities import SerendipityLabel
-from streams.letters import DeadLetter
+from streams.deadletters.letter import DeadLetter
 from tests.streams.one_partition import (
     STABLE,
     Durable,

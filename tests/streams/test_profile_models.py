@@ -13,9 +13,9 @@ import pytest
 from models.entities import Digest
 from models.errors import ConfigError, EngineError, EngineOverloaded, MalformedAnswer
 from models.profiling.model import Question
-from streams.chat import ANSWER_BYTES
-from streams.profile_models import EndpointProfileModel, endpoint_model
-from streams.profiling import ProfilingEndpoint, ProfilingSettings
+from streams.engines.chat import ANSWER_BYTES
+from streams.profiling.models import EndpointProfileModel, endpoint_model
+from streams.profiling.settings import ProfilingEndpoint, ProfilingSettings
 from tests.streams.scripted_model import Reply, Scripted, said, scripted_model
 
 GOOD = json.dumps({"interest": [{"tag": "baking", "evidence": [1], "reason": "tins"}]})

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from streams.profiling import ProfilingEndpoint, ProfilingSettings
-from streams.profiling_check import check_endpoint, check_profiling
+from streams.doctor.profiling import check_endpoint, check_profiling
+from streams.profiling.settings import ProfilingEndpoint, ProfilingSettings
 
 
 @contextmanager

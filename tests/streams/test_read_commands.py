@@ -16,7 +16,7 @@ from models.entities import Behaviour, Candidate, Digest, Filtered, ScoredItem, 
 from streams.cli import main
 from streams.embedded.redis import RunningRedis
 from streams.keys import slate_key, why_key
-from streams.store import Publication, SlateStore
+from streams.slates.store import Publication, SlateStore
 
 EVIL = "a [bold]lamp[/] \x1b[31m\u202e"
 USER = "u|1 \x1b[2J"

@@ -15,10 +15,10 @@ from click.testing import CliRunner
 from models.errors import BrokerUnavailable
 from streams import topics
 from streams.cli.redrive import redrive as command
+from streams.deadletters.letter import FORGOTTEN, DeadLetter, pack
+from streams.deadletters.redrive import Choice, Redriven, redrive
 from streams.embedded.broker import RunningBroker, start_broker
 from streams.embedded.redis import RunningRedis
-from streams.letters import FORGOTTEN, DeadLetter, pack
-from streams.redrive import Choice, Redriven, redrive
 from streams.state import PartitionStore
 
 PARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from models.entities import Event, Item, UserAttributes
 from models.errors import BrokerUnavailable
-from streams import codec, replay, topics
+from streams import codec, topics
 from streams.embedded.broker import RunningBroker, start_broker
-from streams.replay import DAY_MS, Pace, Replay, Replayed, partition_of
+from streams.recorded import replay
+from streams.recorded.replay import DAY_MS, Pace, Replay, Replayed, partition_of
 
 START_MS = 1_600_000_000_000
 STABLE = settings(max_examples=60, deadline=None, derandomize=True)

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from models.errors import SerenError, StoreError, StoreUnavailable
-from streams import retry
-from streams.retry import retrying
+from streams.agents import retry
+from streams.agents.retry import retrying
 
 
 class Clock:

@@ -13,8 +13,8 @@ from models.errors import ConfigError
 from models.pretrained import serengpt_folder
 from models.registry import Measured, Metrics
 from streams.cli import cli
-from streams.small_recipe import VARIANTS, package, stages
-from streams.stages import Stage
+from streams.training.small_recipe import VARIANTS, package, stages
+from streams.training.stages import Stage
 
 
 def planned(folder: Path, *, ablation: bool = True) -> list[Stage]:

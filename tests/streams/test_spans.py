@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from streams.spans import NoSpans, contexts_of, spans_of
+from streams.observability.spans import NoSpans, contexts_of, spans_of
 
 ID = "0af7651916cd43dd8448eb211c80319c"
 CONTEXT = f"00-{ID}-b7ad6b7169203331-01".encode()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.stages import Stage, StageFailed, run_stages
+from streams.training.stages import Stage, StageFailed, run_stages
 
 
 def writing(folder: Path, name: str, text: str = "x", *, log: Path) -> Stage:

@@ -18,7 +18,7 @@ from models.errors import DecodeError, RequestError, StoreError, StoreUnavailabl
 from streams.embedded.redis import RunningRedis, start_redis
 from streams.keys import slate_key, why_key
 from streams.slates.packed import encode_slate
-from streams.store import TRACE_BYTES, Publication, SlateStore, decode_trace, encode_trace, jittered_ttl_ms
+from streams.slates.store import TRACE_BYTES, Publication, SlateStore, decode_trace, encode_trace, jittered_ttl_ms
 
 HARD_TTL_MS = 60_000
 KEY = slate_key("t", "u", "home")

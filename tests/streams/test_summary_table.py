@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from streams.demo.summary import SummaryRow, print_summary
 from streams.page import RunSummary
-from streams.summary_table import SummaryRow, print_summary
 
 RUN = RunSummary(
     log_name="Online Retail",

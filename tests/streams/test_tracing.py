@@ -18,10 +18,10 @@ from models.profiles.policy import WindowPolicy
 from streams import codec, topics
 from streams.checkpoint import admit, checkpoint, take_over
 from streams.knowledge import Knowledge
+from streams.observability.tracing import context_of, headers_of, trace_id_of
 from streams.partition import Partition, Rules
 from streams.production import Outgoing
 from streams.state import PartitionStore, ProfileState, ProfileStore, decode_profile_state, encode_profile_state
-from streams.tracing import context_of, headers_of, trace_id_of
 
 START_MS = 20_000 * 86_400_000
 STABLE = settings(max_examples=100, deadline=None, derandomize=True)

@@ -16,8 +16,8 @@ from models.judging.policy import JudgePolicy
 from models.pretrained import serengpt_folder
 from models.serengpt.checkpoint import read_checkpoint
 from models.serengpt.embedded import EmbeddedEngine
-from streams.lines import Line
-from streams.verdicts import LINE_BYTES, JudgedLines, combined
+from streams.verdicts.lines import Line
+from streams.verdicts.wire import LINE_BYTES, JudgedLines, combined
 
 POLICY = JudgePolicy()
 GIFTS = ("WHITE HANGING HEART T-LIGHT HOLDER", "SET OF 3 CAKE TINS PANTRY DESIGN", "RETRO SPOT TEA SET CERAMIC 11 PC")

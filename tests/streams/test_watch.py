@@ -12,10 +12,10 @@ import redis.asyncio
 from faust.types import TP
 
 from models.errors import SerenError, StoreUnavailable
-from streams import watch as watch_module
 from streams.agents.outages import Outages
 from streams.embedded.broker import start_broker
-from streams.watch import Servers, Watch
+from streams.observability import watch as watch_module
+from streams.observability.watch import Servers, Watch
 
 EVENTS = TP("behaviour-events", 0)
 

@@ -12,9 +12,9 @@ from click.testing import CliRunner
 from prometheus_client import CollectorRegistry
 
 from streams.cli.doctor import doctor
-from streams.health import HealthPolicy, Vitals
-from streams.monitor import Monitor
-from streams.worker_health import check_worker
+from streams.doctor.worker import check_worker
+from streams.observability.health import HealthPolicy, Vitals
+from streams.observability.monitor import Monitor
 
 
 def monitor(**known: Any) -> Monitor:

@@ -22,7 +22,7 @@ from streams.bench.peers.report import COLUMNS, MEANING, cells, report, whole_ce
 from streams.bench.peers.rounds import CONTESTANTS, Row
 from streams.bench.peers.stage import PACED_EVENTS, Stage
 from streams.cli.tables import show_table
-from streams.logs import shipped_log
+from streams.recorded.logs import shipped_log
 
 _ROOT = Path(__file__).resolve().parents[3]
 _VERSIONS_S = 20.0

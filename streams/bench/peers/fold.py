@@ -5,9 +5,9 @@ from __future__ import annotations
 from models.profiles import Profile, update
 from streams import codec
 from streams.knowledge import Knowledge
-from streams.logs import shipped_log
 from streams.offline.route import Refusals, read_items
 from streams.partition import Rules
+from streams.recorded.logs import shipped_log
 
 
 class Fold:

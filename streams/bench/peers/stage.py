@@ -12,7 +12,7 @@ from streams import topics
 from streams.bench import amplified, loading
 from streams.bench.drain import Drained, Visible, empty, worker_on
 from streams.bench.peers.rounds import Contestant, PeerFailed, Row, Run, checked, run_peer, turns
-from streams.logs import RecordedLog
+from streams.recorded.logs import RecordedLog
 
 PACED_EVENTS = 1_000_000  # behind those of the whole log, for a worker of up to 66,000 events/s
 # A worker that keeps up with half of what it can do at most shows what it takes when it is not behind.

@@ -20,7 +20,7 @@ from models.serengpt.engine import ImagineRequest, ScoreRequest
 from models.serengpt.prompt import TITLE_TOKENS, prompt_ids, title_ids
 from models.serengpt.tokens import SPECIAL_TOKENS, TitleTokenizer, clean, harmless, is_readable
 from streams.codec import decode_item
-from streams.logs import shipped_log
+from streams.recorded.logs import shipped_log
 
 STRINGS = [
     (line["kind"], line["text"])

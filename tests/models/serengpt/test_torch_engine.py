@@ -24,7 +24,7 @@ from models.serengpt.engine import ImagineRequest, Scored, ScoreRequest
 from models.serengpt.prompt import prompt_ids, title_ids
 from models.serengpt.tokens import END, TitleTokenizer
 from streams import codec
-from streams.logs import shipped_log
+from streams.recorded.logs import shipped_log
 
 pytestmark = [pytest.mark.train, pytest.mark.timeout(120)]
 

@@ -23,7 +23,7 @@ from models.pretrained import serengpt_folder
 from models.serengpt.checkpoint import MANIFEST, make_manifest
 from models.serengpt.engine import Engine, ImagineRequest, Scored, ScoreRequest
 from streams import codec
-from streams.logs import shipped_log
+from streams.recorded.logs import shipped_log
 
 # vLLM's imports warn of much, and its server takes half a minute to start.
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900), pytest.mark.filterwarnings("ignore")]

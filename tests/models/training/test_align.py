@@ -141,7 +141,7 @@ def test_id_words_come_back_as_the_ids_that_went_in(align: Any) -> None:
 
 
 def test_command_aligns_writes_its_card_and_wants_one_source(base: Path, tmp_path: Path) -> None:
-    files, cli = import_module("streams.alignment_files"), import_module("streams.cli.train")
+    files, cli = import_module("streams.alignment.files"), import_module("streams.cli.train")
     records = [
         PreferencePair(
             user_id=str(number),

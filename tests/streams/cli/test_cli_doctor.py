@@ -14,9 +14,10 @@ from click.testing import CliRunner, Result
 
 from models.entities import Item
 from models.errors import ConfigError
-from streams import checks, codec, topics
-from streams.checks import Offsets, check_checkpoints, check_eviction, check_lag, check_topics
+from streams import codec, topics
 from streams.cli.doctor import doctor
+from streams.doctor import checks
+from streams.doctor.checks import Offsets, check_checkpoints, check_eviction, check_lag, check_topics
 from streams.embedded.broker import start_broker
 from streams.embedded.redis import RunningRedis
 from streams.state import Checkpoint

@@ -21,7 +21,7 @@ from models.retrieval import Tower
 from models.season import Season
 from streams.cli.evaluate import evaluate_group
 from streams.cli.train_season import season
-from streams.logs import About, write_log
+from streams.recorded.logs import About, write_log
 
 FIRST_MS = 1_700_000_000_000 // DAY_MS * DAY_MS
 DAYS, USERS, LEAVES = 20, 4, 40

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 
 from models.entities import Event, Item
 from models.profiling.compression import CompressionPolicy
-from streams.behaviours import read_histories
 from streams.cli.evaluate import evaluate_group
-from streams.logs import About, RecordedLog, write_log
+from streams.recorded.behaviours import read_histories
+from streams.recorded.logs import About, RecordedLog, write_log
 
 FIRST_MS = 1_300_000_000_000
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from streams.cli.evaluate import evaluate_group
-from streams.logs import RecordedLog
+from streams.recorded.logs import RecordedLog
 
 
 def run(*arguments: str) -> Any:

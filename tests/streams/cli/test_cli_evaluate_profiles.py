@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from models.entities import Event, Item
 from models.profiles.policy import DAY_MS
 from streams.cli.evaluate import evaluate_group
-from streams.logs import About, write_log
+from streams.recorded.logs import About, write_log
 from tests.streams.scripted_model import Reply, said, scripted_model
 
 FIRST_MS = 15_000 * DAY_MS

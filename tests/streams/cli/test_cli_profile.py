@@ -18,7 +18,7 @@ from models.profiles.policy import DAY_MS, ProfilePolicy
 from streams.cli import main
 from streams.embedded.redis import RunningRedis
 from streams.keys import profile_key
-from streams.logs import About, write_log
+from streams.recorded.logs import About, write_log
 from streams.state import ProfileStore, ProfileWrite
 
 DAY = 20_000

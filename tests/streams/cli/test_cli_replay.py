@@ -16,8 +16,8 @@ from models.profiles.policy import DAY_MS
 from streams.cli.replay import replay
 from streams.demo.servers import Addresses, Servers
 from streams.embedded.redis import RunningRedis
-from streams.logs import About, write_log
-from streams.playback import Consumers, NoConsumers
+from streams.recorded.logs import About, write_log
+from streams.recorded.playback import Consumers, NoConsumers
 from streams.state import PartitionStore
 
 FIRST_MS = 1_700_000_000_000 // DAY_MS * DAY_MS

@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 
 from models.alignment.decisions import Decision, Question
 from models.errors import JudgeRefused
+from streams.alignment.labelling.decisions import read_questions
 from streams.cli.train import train_group
-from streams.labelling.decisions import read_questions
-from streams.logs import RecordedLog, write_lines
+from streams.recorded.logs import RecordedLog, write_lines
 
 pytestmark = [pytest.mark.train, pytest.mark.timeout(300)]
 
@@ -59,7 +59,7 @@ def verdicts(folder: Path) -> Path:
 
 
 def samples_of(folder: Path) -> Any:
-    return import_module("streams.alignment_files").read_samples(folder / "samples.parquet")
+    return import_module("streams.alignment.files").read_samples(folder / "samples.parquet")
 
 
 def test_verdicts_are_on_training_samples_alone_and_become_questions(verdicts: Path) -> None:
@@ -104,7 +104,7 @@ def test_judge_of_people_who_go_by_nothing_that_it_reads_is_refused_and_nothing_
 def test_pairs_come_from_titles_and_from_people_and_without_a_judge_from_the_log(
     folder: Path, small_log: RecordedLog, tmp_path: Path
 ) -> None:
-    files = import_module("streams.alignment_files")
+    files = import_module("streams.alignment.files")
     prompts = {
         (one.user_id, one.ts_ms // 86_400_000): one for one in reversed(samples_of(folder / "data")) if one.split == "ipo"
     }

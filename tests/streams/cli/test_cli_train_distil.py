@@ -15,8 +15,8 @@ from models.pretrained import distilled_folder
 from models.profiles.policy import DAY_MS
 from models.training.distil import DistilPlan, is_held_out
 from streams.cli.train import train_group
-from streams.engines import load_engine
-from streams.logs import About, write_log
+from streams.engines.named import load_engine
+from streams.recorded.logs import About, write_log
 
 FIRST_MS = 1_700_000_000_000 // DAY_MS * DAY_MS
 USERS = 8

@@ -14,7 +14,7 @@ from models.entities import Event, Item, UserAttributes
 from models.errors import LogError
 from streams.importers.complete_journey import import_complete_journey
 from streams.importers.shop_exposures import EXPOSE_CAP
-from streams.logs import RecordedLog
+from streams.recorded.logs import RecordedLog
 
 T0 = int(datetime(2017, 1, 28, 19, 6, 53, tzinfo=UTC).timestamp() * 1000)
 NOON = int(datetime(2017, 2, 1, 12, tzinfo=UTC).timestamp() * 1000)

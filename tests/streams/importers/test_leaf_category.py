@@ -13,7 +13,7 @@ from streams.importers.leaf_category import OTHER, leaf_path
 from streams.importers.leaf_table import TABLE
 from streams.importers.phrases import table_rows
 from streams.importers.product_tags import TAGS, product_tags
-from streams.logs import shipped_log
+from streams.recorded.logs import shipped_log
 
 FAMILIES = {"attribute", "interest", "scenario"}
 

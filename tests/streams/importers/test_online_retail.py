@@ -14,7 +14,7 @@ from msgspec import json
 from models.entities import Event, Item, UserAttributes
 from models.errors import LogError
 from streams.importers.online_retail import import_online_retail
-from streams.logs import RecordedLog
+from streams.recorded.logs import RecordedLog
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
 # 1 December 2010, 08:26 UTC.

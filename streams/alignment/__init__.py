@@ -1,0 +1,1 @@
+"""The data of alignment: labels, judges, pairs, their files, and the page on which people decide."""

@@ -1,0 +1,1 @@
+"""What `seren doctor` looks at."""

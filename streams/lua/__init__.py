@@ -1,0 +1,1 @@
+"""The Lua that runs in Redis."""

@@ -1,0 +1,1 @@
+"""The training of the small SerenGPT as one piece of work: its stages, in order."""
