@@ -30,7 +30,7 @@ from streams.state import PartitionStore, decode_profile_state
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 ROOT = Path(__file__).parents[2]
-OWNER = ROOT / "tests" / "streams" / "pumped_owner.py"
+OWNER = ROOT / "tests" / "streams" / "forgetting" / "pumped_owner.py"
 START_MS = 20_000 * 86_400_000
 BURIED = 40  # more than the 16 events of which a profile remembers the ids
 

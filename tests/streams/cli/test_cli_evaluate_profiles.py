@@ -14,7 +14,7 @@ from models.entities import Event, Item
 from models.profiles.policy import DAY_MS
 from streams.cli.evaluate import evaluate_group
 from streams.recorded.logs import About, write_log
-from tests.streams.scripted_model import Reply, said, scripted_model
+from tests.streams.profiling.scripted_model import Reply, said, scripted_model
 
 FIRST_MS = 15_000 * DAY_MS
 DAYS, USERS = 100, 6

@@ -22,7 +22,7 @@ from streams.scores.metrics import ScoresCollector
 from streams.scores.record import Imagined, encode_record, imagined
 from streams.scores.topic import TopicRead, read_topic
 from streams.scores.writer import ScoreWriter
-from tests.streams.one_judging_worker import House, chunk, request, serving, until
+from tests.streams.agents.one_judging_worker import House, chunk, request, serving, until
 
 PLENTY = 1 << 24
 

@@ -31,7 +31,7 @@ from streams.scores.log import ScoreLog
 from streams.slates.store import SlateStore
 from streams.state import PartitionStore, ProfileStore
 
-INFRA = Path(__file__).parents[2] / "infra"
+INFRA = Path(__file__).parents[3] / "infra"
 README = INFRA / "README.md"
 DASHBOARD = INFRA / "dashboards" / "seren.json"
 ALERTS = INFRA / "prometheus" / "alerts.yaml"

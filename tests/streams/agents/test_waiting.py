@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.agents.waiting import Waiting, WaitingQueue, most_valuable_first
-from tests.streams.one_judging_worker import request
+from tests.streams.agents.one_judging_worker import request
 
 NOW_MS = 1_000_000
 PATIENCE_S = 100.0

@@ -14,7 +14,7 @@ from models.serengpt.tokens import TitleTokenizer
 from streams.engines.budget import TokenBudget
 from streams.engines.calls import ModelCalls, TokenCounts
 from streams.keys import budget_key
-from tests.streams.one_judging_worker import House, chunk, request, serving, until
+from tests.streams.agents.one_judging_worker import House, chunk, request, serving, until
 
 DIGEST = Digest(history=(Behaviour("click", "a red mug", 4, 7, "i", "mugs"),))
 

@@ -7,7 +7,7 @@ import redis.asyncio
 
 from streams import topics
 from streams.transport import Chunk
-from tests.streams.one_judging_worker import House, Record, chunk, request, serving, until
+from tests.streams.agents.one_judging_worker import House, Record, chunk, request, serving, until
 
 
 @pytest.fixture

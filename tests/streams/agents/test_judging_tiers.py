@@ -14,7 +14,7 @@ from models.pipeline import Answer
 from models.tiers import TierPolicy
 from streams.agents.answering import LowerTiers, Rung
 from streams.agents.judging import JudgingWorker
-from tests.streams.one_judging_worker import NOW_MS, House, Record, answer, chunk, request, serving, until
+from tests.streams.agents.one_judging_worker import NOW_MS, House, Record, answer, chunk, request, serving, until
 
 AT_ONCE = TierPolicy(failures_count=1, probe_s=0.01, probes_count=3, steady_s=0.0)
 STAYS_DOWN = TierPolicy(failures_count=1, probe_s=1e6)

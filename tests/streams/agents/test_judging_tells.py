@@ -12,7 +12,7 @@ from models.errors import RequestError
 from streams import topics
 from streams.checkpoint import CAUSED_HEADER
 from streams.observability.spans import NoSpans
-from tests.streams.one_judging_worker import NOW_MS, House, chunk, request, serving, until
+from tests.streams.agents.one_judging_worker import NOW_MS, House, chunk, request, serving, until
 
 
 @pytest.fixture

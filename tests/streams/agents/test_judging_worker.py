@@ -11,7 +11,7 @@ from faust.types import TP
 
 from models.errors import EngineDead, EngineOverloaded
 from streams import topics
-from tests.streams.one_judging_worker import House, chunk, request, serving, until
+from tests.streams.agents.one_judging_worker import House, chunk, request, serving, until
 
 
 @pytest.fixture

@@ -39,8 +39,8 @@ from streams.agents.judging import JudgingWorker
 from streams.engines.hosting.engine import HostedEngine, HostPolicy
 from streams.engines.named import LoadedEngine
 from streams.serve import load_judge, load_rungs
-from tests.streams.misbehaving_engine import HANGS, KILLED, NAN, NO_MEMORY, note
-from tests.streams.one_judging_worker import House, Record, chunk, request, until
+from tests.streams.agents.one_judging_worker import House, Record, chunk, request, until
+from tests.streams.engines.misbehaving_engine import HANGS, KILLED, NAN, NO_MEMORY, note
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -152,7 +152,7 @@ Make = Callable[..., Drill]
 def drill(redis_client: redis.asyncio.Redis, tmp_path: Path) -> Iterator[Make]:
     made: list[Drill] = []
 
-    def make(maker: str = "tests.streams.misbehaving_engine:make", stall_s: float = 3.0, **arguments: Any) -> Drill:
+    def make(maker: str = "tests.streams.engines.misbehaving_engine:make", stall_s: float = 3.0, **arguments: Any) -> Drill:
         restarts: dict[str, int] = {}
 
         def count(why: str) -> None:

@@ -21,7 +21,7 @@ from models.serengpt.embedded import load_engine
 from models.serengpt.engine import ImagineRequest, ScoreRequest
 from streams.engines.hosting.engine import HostedEngine, HostPolicy
 from streams.engines.hosting.progress import Progress
-from tests.streams.misbehaving_engine import DEAD, HANGS, KILLED, NO_MEMORY, NO_START, SLOW_START, note
+from tests.streams.engines.misbehaving_engine import DEAD, HANGS, KILLED, NO_MEMORY, NO_START, SLOW_START, note
 
 ASKED = [ImagineRequest(digest=Digest(static=(f"user {number}",)), n=3, seed=number) for number in range(4)]
 QUICK = HostPolicy(stall_s=1.0, start_s=30.0, wait_s=3.0)
@@ -34,7 +34,7 @@ class Hosted:
         self.folder = folder
         self.restarts: Counter[str] = Counter()
         self.engine = HostedEngine(
-            "tests.streams.misbehaving_engine:make",
+            "tests.streams.engines.misbehaving_engine:make",
             {"folder": str(folder)},
             policy=QUICK,
             on_restart=lambda why: self.restarts.update([why]),
@@ -213,7 +213,7 @@ def test_process_dies_with_a_worker_that_is_killed_even_while_it_hangs(tmp_path:
         "from models.entities import Digest\n"
         "from models.serengpt.engine import ImagineRequest\n"
         "from streams.engines.hosting.engine import HostedEngine, HostPolicy\n"
-        "maker = 'tests.streams.misbehaving_engine:make'\n"
+        "maker = 'tests.streams.engines.misbehaving_engine:make'\n"
         f"engine = HostedEngine(maker, {{'folder': {str(tmp_path)!r}}}, policy=HostPolicy())\n"
         "ask = [ImagineRequest(digest=Digest(), n=1, seed=1)]\n"
         "threading.Thread(target=engine.imagine, args=(ask,), daemon=True).start()\n"

@@ -10,7 +10,7 @@ import redis.asyncio
 
 from models.errors import EngineError, RequestError, UnknownVersion
 from streams import codec
-from tests.streams.one_judging_worker import House, answer, chunk, request, serving, until
+from tests.streams.agents.one_judging_worker import House, answer, chunk, request, serving, until
 
 
 @pytest.fixture

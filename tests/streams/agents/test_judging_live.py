@@ -21,7 +21,7 @@ from models.retrieval import Retriever
 from streams.engines.live import LiveEngine
 from streams.engines.named import load_engine
 from streams.serve import load_judge
-from tests.streams.one_judging_worker import House, chunk, request, serving, until
+from tests.streams.agents.one_judging_worker import House, chunk, request, serving, until
 
 NAMES = ("red mug", "blue mug", "wall clock", "paper lantern", "tea towel", "cake tin")
 CATALOGUE = Catalogue(Item(item_id=name, title=name, category=("shop", name.split()[-1])) for name in NAMES)

@@ -22,7 +22,7 @@ from models.errors import BrokerError, StoreError
 from streams.embedded.broker import RunningBroker, find_librdkafka, start_broker
 from streams.embedded.redis import find_binary, start_redis
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 WAIT_S = 20.0  # for another process to do what it does in 0.2 s on an idle machine
 
 
@@ -227,7 +227,7 @@ async def test_broker_drops_the_oldest_above_five_mebibytes_without_a_word(broke
 
 def test_broker_serves_a_faust_agent(broker):
     """In a process of its own: Faust's app is a singleton that touches the event loop, the signals and the log."""
-    program = ROOT / "tests" / "streams" / "faust_walk.py"
+    program = Path(__file__).with_name("faust_walk.py")
     ended = subprocess.run(
         [sys.executable, str(program), broker.bootstrap], capture_output=True, text=True, timeout=50, check=False
     )

@@ -26,7 +26,7 @@ from streams.keys import checkpoint_key
 from streams.recorded.logs import RecordedLog
 from streams.state import PartitionStore
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 WAIT_S = 60.0  # for a walk of 5 s on an idle machine
 # What `seren demo --json` promises.
 FIELDS = {

@@ -63,7 +63,7 @@ class House:
     @contextmanager
     def owner(self) -> Iterator[None]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SEREN_")}
-        environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+        environment["PYTHONPATH"] = str(Path(__file__).parents[3])
         with subprocess.Popen(
             [sys.executable, str(OWNER), self.bootstrap, self.url, TENANT], stdout=subprocess.PIPE, env=environment
         ) as process:

@@ -22,7 +22,7 @@ from streams.slates import packed
 from streams.slates.packed import TIER_BY_CODE, decode_slate, encode_slate
 from streams.slates.record import ReadItem, ReadSlate
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "tests" / "golden" / "slates"
 FORMAT = (ROOT / "streams" / "slates" / "FORMAT.md").read_text(encoding="utf-8")
 VECTORS = sorted(path.stem for path in GOLDEN.glob("*.hex"))
