@@ -96,7 +96,12 @@ def request_of(case: Case) -> Request:
 
 
 def titles_metrics(given: Sequence[Case], said: Sequence[Imagined], catalogue: Catalogue, *, seed: int) -> dict[str, Interval]:
-    """Of the sampled titles, means over cases with intervals over users.
+    """Of the sampled titles, means over cases with intervals over users; what is counted, `titles_values` says."""
+    return bootstrap_columns(titles_values(given, said, catalogue), [case.user_id for case in given], seed=seed)
+
+
+def titles_values(given: Sequence[Case], said: Sequence[Imagined], catalogue: Catalogue) -> dict[str, list[float]]:
+    """Of the sampled titles, by metric one value per case.
 
     Returns:
         `unique_titles`: different strings among the samples. `categories_retrieved`: leaf categories of what they found.
@@ -104,14 +109,13 @@ def titles_metrics(given: Sequence[Case], said: Sequence[Imagined], catalogue: C
         the user's window does not hold, and `new_categories_ratio`, their share.
     """
     new = [_new(case, one.categories) for case, one in zip(given, said, strict=True)]
-    columns: dict[str, Sequence[float]] = {
+    return {
         "unique_titles": [float(len(set(one.titles))) for one in said],
         "categories_retrieved": [float(len(one.categories)) for one in said],
         "category_hit_rate": [_hits(case, one.categories, catalogue) for case, one in zip(given, said, strict=True)],
         "new_categories": [float(count) for count in new],
         "new_categories_ratio": [count / max(1, len(one.categories)) for count, one in zip(new, said, strict=True)],
     }
-    return bootstrap_columns(columns, [case.user_id for case in given], seed=seed)
 
 
 def slates_metrics(
@@ -132,9 +136,22 @@ def slates_metrics(
         leaf category the window does not hold; `slate_bits`: mean self-information of the items; and over all slates at once
         `coverage` of the catalogue and the `gini` of places over items.
     """
+    users = [case.user_id for case in given]
+    rows = [np.array([catalogue.index(item_id) for item_id in slate], dtype=np.int64) for slate in slates]
+    spread = {
+        "coverage": _over_users(rows, users, lambda counts: np.count_nonzero(counts) / len(counts), len(catalogue), seed),
+        "gini": _over_users(rows, users, lambda counts: metrics.gini(counts.tolist()), len(catalogue), seed),
+    }
+    return {**bootstrap_columns(slates_values(given, slates, catalogue, wants=wants), users, seed=seed), **spread}
+
+
+def slates_values(
+    given: Sequence[Case], slates: Sequence[Sequence[str]], catalogue: Catalogue, *, wants: dict[str, int]
+) -> dict[str, list[float]]:
+    """What of `slates_metrics` is said of each slate alone: by metric one value per case."""
     leaves = [[_leaf(catalogue, item_id) for item_id in slate] for slate in slates]
     pairs = list(zip(given, leaves, strict=True))
-    columns: dict[str, Sequence[float]] = {
+    return {
         "slate_size": [float(len(slate)) for slate in slates],
         "slate_categories": [float(len(set(names))) for names in leaves],
         "slate_hit_rate": [_hits(case, frozenset(names), catalogue) for case, names in pairs],
@@ -142,13 +159,6 @@ def slates_metrics(
         "slate_new_ratio": [sum(_is_new(case, name) for name in names) / max(1, len(names)) for case, names in pairs],
         "slate_bits": [metrics.novelty(slate, wants) for slate in slates],
     }
-    users = [case.user_id for case in given]
-    rows = [np.array([catalogue.index(item_id) for item_id in slate], dtype=np.int64) for slate in slates]
-    spread = {
-        "coverage": _over_users(rows, users, lambda counts: np.count_nonzero(counts) / len(counts), len(catalogue), seed),
-        "gini": _over_users(rows, users, lambda counts: metrics.gini(counts.tolist()), len(catalogue), seed),
-    }
-    return {**bootstrap_columns(columns, users, seed=seed), **spread}
 
 
 def _over_users(

@@ -13,19 +13,21 @@ from streams.cli.options import engine_option, json_option, print_json
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from models.metrics import Interval
-    from models.serengpt.engine import Engine
+    from streams.evaluation.ablation import Variant
     from streams.evaluation.questions import Questions
     from streams.evaluation.rankers import Ranked
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _OUT = click.Path(file_okay=False, path_type=Path)
-_JUDGED_BY = ("HR@1", "HR@10", "NDCG@10")
 
 
 @click.command("ablation")
 @click.argument("folder", type=_FOLDER)
+@click.option("--model", "models", multiple=True, metavar="NAME=FOLDER", help="One more checkpoint, any number of times.")
 @click.option("--reference", help="The variant that the others are held against; the first by name if left out.")
+@click.option(
+    "--history-only", "history_only", multiple=True, metavar="NAME", help="Ask this variant without profile; any number."
+)
 @click.option("--log", "log_folder", type=_FOLDER, help="A log folder; the shipped Online Retail log if left out.")
 @click.option("--tower", type=_FOLDER, help="The tower that retrieval uses; the shipped one if left out.")
 @click.option("--sasrec", type=_FOLDER, help="What `seren train sasrec` wrote for this log; needs torch.")
@@ -43,7 +45,9 @@ _JUDGED_BY = ("HR@1", "HR@10", "NDCG@10")
 def ablation(
     *,
     folder: Path,
+    models: tuple[str, ...],
     reference: str | None,
+    history_only: tuple[str, ...],
     log_folder: Path | None,
     tower: Path | None,
     sasrec: Path | None,
@@ -63,20 +67,25 @@ def ablation(
 
     from models.pretrained import tower_folder
     from streams.engines.named import load_engine
-    from streams.evaluation.ablation import markdown, variants
+    from streams.evaluation.ablation import Variant, markdown, variants
+    from streams.evaluation.checkpoints import named_folder
     from streams.evaluation.questions import read_questions
     from streams.recorded.logs import RecordedLog, shipped_log
 
-    named = variants(folder, reference=reference)
+    named = variants(folder, reference=reference, more=[named_folder(text) for text in models])
+    unknown = set(history_only) - {name for name, _ in named}
+    if unknown:
+        message = f"--history-only {', '.join(sorted(unknown))}: no such variant; there are {', '.join(n for n, _ in named)}"
+        raise click.UsageError(message)
     console = Console(stderr=True)
     recorded = RecordedLog(log_folder) if log_folder else shipped_log("online-retail")
     with console.status("Replaying the log through the profiles"):
         questions = read_questions(recorded, part=part, seed=seed, limit=limit)
-    engines = [(name, load_engine(engine, str(path), threads=threads)) for name, path in named]
-    ranked = _ranked(engines, questions, tower=tower or tower_folder(), sasrec=sasrec, cache=cache, seed=seed, console=console)
+    asked = [Variant(name, load_engine(engine, str(path), threads=threads), name in history_only) for name, path in named]
+    ranked = _ranked(asked, questions, tower=tower or tower_folder(), sasrec=sasrec, cache=cache, seed=seed, console=console)
     found = _measured(ranked, questions, reference=named[0][0], part=part, seed=seed)
-    shown = _slates(engines, questions, tower or tower_folder(), slates, seed=seed, console=console) if slates else {}
-    found |= {"slate_cases": min(slates, len(questions.reported.cases)), "slates": _rows(shown)}
+    found |= {"asked_history_only": sorted(history_only), "slate_cases": min(slates, len(questions.reported.cases))}
+    found |= _shown(asked, questions, tower or tower_folder(), slates, seed=seed, console=console)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         (out / "ablation.json").write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
@@ -88,7 +97,7 @@ def ablation(
 
 
 def _ranked(
-    engines: Sequence[tuple[str, Engine]],
+    asked: Sequence[Variant],
     questions: Questions,
     *,
     tower: Path,
@@ -104,9 +113,10 @@ def _ranked(
 
     kept = KeptScores(cache) if cache else None
     rows = []
-    for name, engine in engines:
-        said = ask_checkpoint(name, engine, questions, kept=kept, console=console)
-        rows.append(next(rank_checkpoint(name, engine.model_id, said, questions, seed=seed)))
+    for one in asked:
+        given = one.questions(questions)
+        said = ask_checkpoint(one.name, one.engine, given, kept=kept, console=console)
+        rows.append(next(rank_checkpoint(one.name, one.engine.model_id, said, given, seed=seed)))
     with console.status("Baselines"):
         rows += baselines(questions, tower=tower, seed=seed)
         if sasrec is not None:
@@ -118,34 +128,38 @@ def _ranked(
 
 def _measured(ranked: list[Ranked], questions: Questions, *, reference: str, part: str, seed: int) -> dict[str, Any]:
     """The ranking's table; verdicts of the other variants against the reference come before those against baselines."""
-    from models.evaluation.comparison import compare
     from models.evaluation.ranking import report
-    from streams.evaluation.ablation import lines
-    from streams.evaluation.table import measure, outcome
+    from streams.evaluation.ablation import against
+    from streams.evaluation.table import JUDGED_BY, measure, outcome
 
     asked = questions.reported
     found = outcome(measure(ranked, asked, seed=seed), asked, log=questions.name, part=part, seed=seed)
-    reports = {one.name: report(one.name, asked.cases, one.scores, seed=seed) for one in ranked if not one.is_baseline}
-    others = [compare(one, reports[reference], asked.users, seed=seed) for name, one in reports.items() if name != reference]
-    found["verdicts"] = [*lines(others, _JUDGED_BY), *found["verdicts"]]
-    return found
+    reports = [report(one.name, asked.cases, one.scores, seed=seed) for one in ranked if not one.is_baseline]
+    held = against(reports, asked.users, reference=reference, judged_by=JUDGED_BY, seed=seed)
+    found["verdicts"] = [*held.verdicts, *found["verdicts"]]
+    return found | {"reference": reference, "ranked_against_reference": held.rows}
 
 
-def _slates(
-    engines: Sequence[tuple[str, Engine]], questions: Questions, tower: Path, count: int, *, seed: int, console: Console
-) -> dict[str, dict[str, Interval]]:
+def _shown(
+    asked: Sequence[Variant], questions: Questions, tower: Path, count: int, *, seed: int, console: Console
+) -> dict[str, Any]:
+    """Titles and slates of each variant, held against the reference case by case; nothing when no slate is asked for."""
     from models.retrieval import Retriever
-    from streams.evaluation.diversity import evenly, of_checkpoint
-
-    retriever = Retriever.build(questions.log.catalogue, tower)
-    asked = evenly(questions.reported, count)
-    return {
-        name: of_checkpoint(engine, asked, questions, retriever, seed=seed, console=console, what=f"{name}: slates")
-        for name, engine in engines
-    }
-
-
-def _rows(shown: dict[str, dict[str, Interval]]) -> list[dict[str, Any]]:
+    from streams.evaluation.ablation import SHOWN_BY, against
+    from streams.evaluation.diversity import evenly, report_of_checkpoint
     from streams.evaluation.table import intervals
 
-    return [{"name": name, "metrics": intervals(metrics)} for name, metrics in shown.items()]
+    if count == 0:
+        return {"slates": []}
+    retriever = Retriever.build(questions.log.catalogue, tower)
+    reports = []
+    for one in asked:
+        given = one.questions(questions)
+        few = evenly(given.reported, count)
+        reports.append(report_of_checkpoint(one.name, one.engine, few, given, retriever, seed=seed, console=console))
+    held = against(reports, few.users, reference=asked[0].name, judged_by=SHOWN_BY, seed=seed)
+    return {
+        "slates": [{"name": one.name, "metrics": intervals(one.metrics)} for one in reports],
+        "shown_against_reference": held.rows,
+        "shown_verdicts": held.verdicts,
+    }

@@ -90,6 +90,7 @@ def diversity(
 @click.option("--part", type=click.Choice(["test", "validation"]), default="validation", show_default=True)
 @click.option("--limit", type=click.IntRange(min=1), default=400, show_default=True, help="Cases that are ranked.")
 @click.option("--slates", type=click.IntRange(min=1), default=150, show_default=True, help="Of them, how many get a slate.")
+@click.option("--history-only", is_flag=True, help="Ask without profile: for a checkpoint that was taught without one.")
 @_seed
 @_threads
 @engine_option
@@ -102,6 +103,7 @@ def gate(
     part: Literal["test", "validation"],
     limit: int,
     slates: int,
+    history_only: bool,
     seed: int,
     threads: int,
     engine: str,
@@ -116,13 +118,14 @@ def gate(
 
     from models.pretrained import tower_folder
     from streams.engines.named import load_engine
+    from streams.evaluation import questions as asking
     from streams.evaluation.gate import measure_checkpoint
-    from streams.evaluation.questions import read_questions
     from streams.recorded.logs import RecordedLog, shipped_log
 
     console = Console(stderr=True)
     recorded = RecordedLog(folder) if folder else shipped_log("online-retail")
-    questions = read_questions(recorded, part=part, seed=seed, limit=limit)
+    questions = asking.read_questions(recorded, part=part, seed=seed, limit=limit)
+    questions = asking.history_only(questions) if history_only else questions
     loaded = load_engine(engine, str(model), threads=threads)
     metrics = measure_checkpoint(
         loaded, questions, tower=tower or tower_folder(), part=part, slates=slates, seed=seed, console=console

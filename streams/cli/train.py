@@ -71,6 +71,8 @@ train_group.add_command(small)
 @click.option("--size", type=click.Choice(["small", "base"]), default="small", show_default=True, help="base: for one GPU.")
 @click.option("--samples", type=_FILE, help="What `seren train data` wrote: its SFT half alone teaches serendipitous titles.")
 @click.option("--task", type=click.Choice(["title", "query"]), default="title", show_default=True, help="What it writes.")
+@click.option("--without-profile", is_flag=True, help="Teach with the recent history alone (the ablation).")
+@click.option("--untrained", is_flag=True, help="No step: the network as it begins, with the counts' vectors (zero-shot).")
 @click.option("--cases", type=click.IntRange(min=0), default=400, show_default=True, help="Ranked on the validation part.")
 @json_option
 def sft(
@@ -84,6 +86,8 @@ def sft(
     size: Literal["small", "base"],
     samples: Path | None,
     task: Task,
+    without_profile: bool,
+    untrained: bool,
     cases: int,
     as_json: bool,
 ) -> None:
@@ -113,8 +117,9 @@ def sft(
         log = read_samples(recorded, policy=ProfilePolicy())
     recipe = replace(recipe_of(size), task=task, left_out=_left_out(samples) if samples else frozenset())
     recipe = recipe.at_most(steps) if steps else recipe
+    recipe = replace(recipe, phases=()) if untrained else recipe
     started = time.monotonic()
-    trained = _train(log, recipe, console, out=out, name=name, seed=seed)
+    trained = _train(log, recipe, console, out=out, name=name, seed=seed, without_profile=without_profile)
     seconds = time.monotonic() - started
     ranked = _rank(log, out, limit=cases, seed=seed) if cases and task == "title" else []
     origin = _origin(log, recorded, seed=seed, seconds=seconds)
@@ -133,11 +138,18 @@ def _left_out(path: Path) -> frozenset[tuple[str, str]]:
     return frozenset((one.user_id, one.item_id) for one in read_alignment(path) if one.split != "sft" or not is_wanted(one))
 
 
-def _train(log: LabelledLog, recipe: Recipe, console: Console, *, out: Path, name: str, seed: int) -> Trained:
+def _train(
+    log: LabelledLog, recipe: Recipe, console: Console, *, out: Path, name: str, seed: int, without_profile: bool
+) -> Trained:
+    from msgspec.structs import replace
     from rich.progress import Progress, TextColumn
 
+    from models.training.preferences import without_profile as history_only
     from models.training.recipe import train_serengpt
 
+    train, validation = log.part("train"), log.part("validation")
+    if without_profile:
+        train, validation = ([replace(one, digest=history_only(one.digest)) for one in part] for part in (train, validation))
     with Progress(*Progress.get_default_columns(), TextColumn("{task.fields[loss]}"), console=console) as progress:
         tasks = {phase.name: progress.add_task(phase.name, total=phase.steps, loss="") for phase in recipe.phases}
         looked: dict[str, str] = {}
@@ -148,8 +160,8 @@ def _train(log: LabelledLog, recipe: Recipe, console: Console, *, out: Path, nam
             progress.update(tasks[step.phase], completed=step.step, loss=f"loss {step.loss:.3f}{looked.get(step.phase, '')}")
 
         return train_serengpt(
-            log.part("train"),
-            log.part("validation"),
+            train,
+            validation,
             log.catalogue.get,
             recipe=recipe,
             seed=seed,

@@ -15,7 +15,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--log", "folder", type=_FOLDER, help="A log folder; the shipped one if left out.")
 @click.option("--out", type=_FOLDER, required=True, help="Folder to write the network to.")
 @click.option("--epochs", type=click.IntRange(min=1), help="At most so many of each plan; the plan's if left out.")
-@click.option("--plans", type=click.IntRange(min=1), help="Only the first so many plans; all if left out.")
+@click.option("--plans", type=click.IntRange(min=1), help="Only the first so many of the search; all if left out.")
 @click.option("--cases", type=click.IntRange(min=1), default=400, show_default=True, help="Of the validation part, per epoch.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the validation cases.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of torch.")
@@ -31,7 +31,7 @@ def sasrec(
     threads: int,
     as_json: bool,
 ) -> None:
-    """Train SASRec by several plans on the first part of a log; the one that validation likes best is written to --out."""
+    """Train SASRec on the first part of a log, one setting changed after the other; the best on validation goes to --out."""
     import torch
     from rich.console import Console
 

@@ -24,7 +24,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Part of what is repeated.")
 @click.option("--size", type=click.Choice(["small", "base"]), default="small", show_default=True, help="base: for one GPU.")
 @click.option("--steps", type=click.IntRange(min=1), help="At most so many of each training: a quick look.")
-@click.option("--ablation", is_flag=True, help="Also DPO, KTO, SFT on all data, IPO without CDI, IPO without profile.")
+@click.option("--ablation", is_flag=True, help="Also the paper's variants, an untrained network, SASRec; the table of all.")
 @json_option
 def small(
     *, log: Path | None, out: Path, seed: int, threads: int, size: str, steps: int | None, ablation: bool, as_json: bool

@@ -12,8 +12,8 @@ from rich.progress import Progress
 
 from models.catalogue import Catalogue
 from models.evaluation.rankers import popularity_counts
-from models.evaluation.ranking import Case
-from models.evaluation.slates import Imagined, imagine, slates_metrics, titles_metrics
+from models.evaluation.ranking import Case, Report
+from models.evaluation.slates import Imagined, imagine, slates_metrics, slates_values, titles_metrics, titles_values
 from models.metrics import Interval
 from models.pipeline import ServePolicy
 from models.retrieval import Retriever
@@ -33,20 +33,33 @@ def of_checkpoint(
     Raises:
         SerenError: the engine failed.
     """
+    return report_of_checkpoint(what, engine, asked, questions, retriever, seed=seed, console=console).metrics
+
+
+def report_of_checkpoint(
+    name: str, engine: Engine, asked: Asked, questions: Questions, retriever: Retriever, *, seed: int, console: Console
+) -> Report:
+    """The same with every case's values beside it, so that two checkpoints can be held against each other case by case.
+
+    Raises:
+        SerenError: the engine failed.
+    """
     said: list[Imagined] = []
     policy = ServePolicy()
     catalogue = questions.log.catalogue
     with Progress(console=console) as progress:
-        task = progress.add_task(what, total=len(asked.cases))
+        task = progress.add_task(name, total=len(asked.cases))
         for start in range(0, len(asked.cases), BATCH_CASES):
             batch = asked.cases[start : start + BATCH_CASES]
             said.extend(imagine(batch, engine=engine, retriever=retriever, catalogue=catalogue, policy=policy))
             progress.update(task, completed=len(said))
-    slates = [one.slate for one in said]
-    return {
-        **titles_metrics(asked.cases, said, catalogue, seed=seed),
-        **slates_metrics(asked.cases, slates, catalogue, wants=popularity_counts(questions.train), seed=seed),
-    }
+    slates, wants = [one.slate for one in said], popularity_counts(questions.train)
+    shown = slates_metrics(asked.cases, slates, catalogue, wants=wants, seed=seed)
+    return Report(
+        name=name,
+        metrics={**titles_metrics(asked.cases, said, catalogue, seed=seed), **shown},
+        values={**titles_values(asked.cases, said, catalogue), **slates_values(asked.cases, slates, catalogue, wants=wants)},
+    )
 
 
 def of_baseline(answer: Answer, asked: Asked, questions: Questions, *, seed: int) -> dict[str, Interval]:

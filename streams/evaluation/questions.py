@@ -5,15 +5,17 @@ Knows nothing about rankers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from msgspec import structs
 
 from models.errors import LogError
 from models.evaluation.past import Rows, histories, sequences
 from models.evaluation.ranking import Case, cases
 from models.profiles import ProfilePolicy
+from models.training.preferences import without_profile
 from models.training.samples import Sample
 from streams.recorded.logs import RecordedLog
 from streams.samples import LabelledLog, read_samples
@@ -70,6 +72,17 @@ def read_questions(recorded: RecordedLog, *, part: Literal["test", "validation"]
             message = f"{recorded.folder}: the {name} part holds no serendipitous item, so there is nothing to rank"
             raise LogError(message)
     return Questions(name=recorded.about.name, log=log, validation=validation, reported=reported)
+
+
+def history_only(questions: Questions) -> Questions:
+    """The same questions about users of whom no profile is known, only the recent history (papers.md 1.7, "w/o profile")."""
+    validation = _history_only(questions.validation)
+    is_one = questions.reported is questions.validation
+    return replace(questions, validation=validation, reported=validation if is_one else _history_only(questions.reported))
+
+
+def _history_only(asked: Asked) -> Asked:
+    return replace(asked, cases=[structs.replace(case, digest=without_profile(case.digest)) for case in asked.cases])
 
 
 def _asked(log: LabelledLog, samples: list[Sample], *, seed: int, limit: int | None) -> Asked:

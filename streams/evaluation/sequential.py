@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from msgspec import DecodeError, convert, json
 
 from models.errors import CheckpointError
 from models.evaluation.choice import goodness
-from models.evaluation.past import sequences
-from models.training.sasrec import PLANS, Sasrec, SasrecPlan, train
+from models.evaluation.past import wanted_rows
+from models.training.sasrec import Day, Sasrec, SasrecPlan, search, train
 from streams.evaluation.questions import Asked, Questions
 from streams.evaluation.rankers import Ranked
 
@@ -28,7 +31,7 @@ class _Epoch(NamedTuple):
 
 
 def tune(questions: Questions, folder: Path, *, epochs: int | None, plans: int | None, seed: int) -> Iterator[dict[str, Any]]:
-    """Train every plan and keep the best network of them all.
+    """Train plan after plan, as `models.training.sasrec.search` goes, and keep the best network of them all.
 
     Args:
         questions: of one log; their validation part ends the epochs and chooses the plan.
@@ -40,26 +43,41 @@ def tune(questions: Questions, folder: Path, *, epochs: int | None, plans: int |
     Yields:
         Each plan with its best epoch, as it ends.
     """
-    days = list(sequences(questions.train, questions.log.catalogue).values())
+    days = _days(questions)
     items, asked = len(questions.log.catalogue), questions.validation
-    best = -1.0
+    trained: list[tuple[Sasrec, list[_Epoch]]] = []
 
     def validate(network: Sasrec) -> float:
         return goodness(asked.cases, network.scores(asked.past, asked.items), seed=seed)
 
-    for plan in PLANS[:plans]:
+    def goodness_of(plan: SasrecPlan) -> float:
         bounded = plan if epochs is None else replace(plan, epochs=min(epochs, plan.epochs))
         seen: list[_Epoch] = []
+        network = train(days, items=items, plan=bounded, validate=validate, report=lambda *one: seen.append(_Epoch(*one)))
+        trained[:] = [(network, seen)]
+        return max(one.validation for one in seen)
 
-        def report(epoch: int, loss: float, value: float, seen: list[_Epoch] = seen) -> None:
-            seen.append(_Epoch(epoch, loss, value))
-
-        network = train(days, items=items, plan=bounded, validate=validate, report=report)
-        top = max(seen, key=lambda one: one.validation)
-        if top.validation > best:
-            best = top.validation
+    for plan, _, is_best in islice(search(goodness_of), plans):
+        [(network, seen)] = trained
+        if is_best:
             _save(folder, network, items)
-        yield {"plan": asdict(bounded), "epochs": len(seen), **top._asdict()}
+        yield {
+            "plan": asdict(plan),
+            "is_best_so_far": is_best,
+            "epochs": len(seen),
+            **max(seen, key=lambda one: one.validation)._asdict(),
+        }
+
+
+def _days(questions: Questions) -> list[list[Day]]:
+    """Each user's visit days of the train part, in order of time."""
+    catalogue = questions.log.catalogue
+    found: defaultdict[str, list[Day]] = defaultdict(list)
+    for sample in sorted(questions.train, key=lambda one: one.as_of_ms):
+        new = [catalogue.index(item_id) for item_id in sample.serendipitous if item_id in catalogue]
+        rows = np.array(wanted_rows(sample, catalogue), dtype=np.int64)
+        found[sample.user_id].append(Day(sample.as_of_ms, rows, np.array(new, dtype=np.int64)))
+    return list(found.values())
 
 
 def rank_sasrec(questions: Questions, folder: Path) -> Ranked:
@@ -75,8 +93,8 @@ def rank_sasrec(questions: Questions, folder: Path) -> Ranked:
         return found
 
     chosen = (
-        f"dimensions {plan.dimensions}, layers {plan.layers}, dropout {plan.dropout:g}, "
-        f"negatives {plan.negatives or 'all'}, half-life {plan.half_life_days or 'none'}"
+        f"{plan.asks}, dimensions {plan.dimensions}, layers {plan.layers}, dropout {plan.dropout:g}, length {plan.length}, "
+        f"learning rate {plan.learning_rate:g}, negatives {plan.negatives or 'all'}, half-life {plan.half_life_days or 'none'}"
     )
     return Ranked(name="SASRec", scores=scores(questions.reported), chosen=chosen, validation=scores(questions.validation))
 

@@ -6,7 +6,7 @@ Knows nothing about how the commands do their work.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from models.errors import ConfigError
 from models.registry import Gate, Metrics, Registry
+from models.serengpt.checkpoint import MANIFEST
 from streams.training.stages import Stage
 
 PROMPTS = 600  # of the IPO half that get pairs, from 8 titles each: more than the steps of alignment read
@@ -29,9 +30,13 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
     "dpo": ("--method", "dpo", "--tau", "0.1"),
     "kto": ("--method", "kto", "--tau", "0.1"),
     "ipo-without-cdi": ("--method", "ipo"),
-    "ipo-without-profile": ("--method", "ipo", "--without-profile"),
     "sft-on-all-data": ("--method", "sft"),
+    "ipo-without-profile": ("--method", "ipo", "--without-profile"),
 }
+SFT_WITHOUT_PROFILE, IPO_WITHOUT_PROFILE = "sft-without-profile", "ipo-without-profile"
+WITHOUT_PROFILE = (SFT_WITHOUT_PROFILE, IPO_WITHOUT_PROFILE)  # taught with the history alone, and so asked
+# Of the test part, for the ablation's table: as many as make intervals of HR@10 of .03 and of hit rates of .06 to each side.
+TABLE = ("--part", "test", "--limit", "500", "--slates", "200", "--engine", "torch")
 
 
 class Packaged(Struct, frozen=True, kw_only=True):
@@ -72,7 +77,7 @@ def stages(
             _seren(
                 "train", "sft", "--samples", samples, "--out", sft, "--cases", "0", *sized, *of_log, *few, *seeded, *threaded
             ),
-            sft / "ct2" / "manifest.json",
+            sft / MANIFEST,
         ),
         _pairs(folder / "pairs", data, sft, (*of_log, *seeded)),
     ]
@@ -82,11 +87,40 @@ def stages(
     tower = folder / "tower"
     made.append(Stage("tower", _seren("train", "tower", "--out", tower, *of_log, *few, *seeded), tower / "tower.npz"))
     if ablation:  # behind the rest, which it does not change
-        titles = ("--no-cdi", "--titles", str(folder / "pairs" / "titles.jsonl"))
-        made.append(_pairs(folder / "pairs-without-cdi", data, sft, (*of_log, *seeded, *titles)))
-        for name in VARIANTS:
-            made += [align(name), measure(name, folder / name)] if name != "ipo" else []
+        taught = ("train", "sft", "--samples", samples, "--cases", "0", *sized, *of_log, *seeded, *threaded)
+        made += _ablation(folder, taught, align, few=few, log=of_log, more=(*of_log, *seeded))
+        own_tower = () if log is None else ("--tower", tower)  # the shipped one was made of the shipped log
+        made.append(_table(folder, shipped, (*of_log, *threaded, *own_tower)))
     return made
+
+
+def _ablation(
+    folder: Path,
+    taught: tuple[object, ...],
+    align: Callable[[str], Stage],
+    *,
+    few: tuple[str, ...],
+    log: tuple[str, ...],
+    more: tuple[str, ...],
+) -> list[Stage]:
+    """The checkpoints of the ablation's rows, and the sequential baseline."""
+    plain, nothing, sasrec = folder / SFT_WITHOUT_PROFILE, folder / "untrained", folder / "sasrec"
+    unjudged = (*more, "--no-cdi", "--titles", str(folder / "pairs" / "titles.jsonl"))
+    return [
+        _pairs(folder / "pairs-without-cdi", folder / "data", folder / "sft", unjudged),
+        *(align(name) for name in VARIANTS if name not in ("ipo", IPO_WITHOUT_PROFILE)),
+        Stage("untrained", _seren(*taught, "--out", nothing, "--untrained"), nothing / MANIFEST),
+        Stage(plain.name, _seren(*taught, "--out", plain, "--without-profile", *few), plain / MANIFEST),
+        align(IPO_WITHOUT_PROFILE),
+        Stage("sasrec", _seren("train", "sasrec", "--out", sasrec, *log), sasrec / "sasrec.json"),
+    ]
+
+
+def _table(folder: Path, shipped: Path, more: tuple[object, ...]) -> Stage:
+    out, asked = folder / "ablation", [word for name in WITHOUT_PROFILE for word in ("--history-only", name)]
+    words = ("evaluate", "ablation", folder, "--reference", "sft", "--model", f"shipped={shipped}", *asked, *TABLE)
+    kept = ("--sasrec", folder / "sasrec", "--cache", out / "said", "--out", out)
+    return Stage("table", _seren(*words, *kept, *more), out / "ablation.json")
 
 
 def package(folder: Path, *, shipped: Path, candidates: tuple[str, ...], created_ms: int) -> list[Packaged]:
@@ -122,8 +156,9 @@ def _pairs(out: Path, data: Path, sft: Path, more: tuple[str, ...]) -> Stage:
 def _aligned(folder: Path, more: tuple[str, ...], name: str) -> Stage:
     pairs = folder / ("pairs-without-cdi" if name == "ipo-without-cdi" else "pairs") / "pairs.parquet"
     taught = ("--samples", folder / "data" / "samples.parquet") if name == "sft-on-all-data" else ("--pairs", pairs)
-    words = (*VARIANTS[name], *taught, "--base", folder / "sft", "--out", folder / name, "--name", "serengpt-small", *more)
-    return Stage(name, _seren("train", "align", *words), folder / name / "ct2" / "manifest.json")
+    base = folder / (SFT_WITHOUT_PROFILE if name == IPO_WITHOUT_PROFILE else "sft")
+    words = (*VARIANTS[name], *taught, "--base", base, "--out", folder / name, "--name", "serengpt-small", *more)
+    return Stage(name, _seren("train", "align", *words), folder / name / MANIFEST)
 
 
 def _measured(folder: Path, more: tuple[str, ...], name: str, checkpoint: Path) -> Stage:

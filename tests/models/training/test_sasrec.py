@@ -21,12 +21,14 @@ def sasrec() -> Any:
     return import_module("models.training.sasrec")
 
 
-def _walk(start: int, days: int) -> list[tuple[int, np.ndarray]]:
-    """One item a day, each time the next but one."""
-    return [(day * DAY_MS, np.array([(start + 2 * day) % ITEMS])) for day in range(days)]
+def _walk(sasrec: Any, start: int, days: int) -> list[Any]:
+    """One item a day, each time the next but one; on every second day it is new."""
+    rows = [np.array([(start + 2 * day) % ITEMS]) for day in range(days)]
+    return [sasrec.Day(day * DAY_MS, row, row if day % 2 else row[:0]) for day, row in enumerate(rows)]
 
 
-WALKS = [_walk(start, 8) for start in range(ITEMS)] * 4
+def _walks(sasrec: Any) -> list[list[Any]]:
+    return [_walk(sasrec, start, 8) for start in range(ITEMS)] * 4
 
 
 def _plan(sasrec: Any, **changes: Any) -> Any:
@@ -40,7 +42,7 @@ def _train(sasrec: Any, plan: Any, values: list[float] | None = None) -> Any:
     def validate(network: Any) -> float:
         return float(next(said)) if said else float(network.places.weight.detach().abs().sum())
 
-    return sasrec.train(WALKS, items=ITEMS, plan=plan, validate=validate, report=lambda epoch, loss, value: None)
+    return sasrec.train(_walks(sasrec), items=ITEMS, plan=plan, validate=validate, report=lambda epoch, loss, value: None)
 
 
 @pytest.mark.parametrize("asks", ["next item", "next visit"])
@@ -49,6 +51,22 @@ def test_train_on_a_walk_expects_its_next_step_first(sasrec: Any, asks: str) -> 
     every = np.arange(ITEMS)
     scores = network.scores([np.array([1, 3, 5]), np.array([6, 8, 10])], [every, every])
     assert [int(np.argmax(values)) for values in scores] == [7, 0]
+
+
+def test_sequence_that_asks_for_what_is_new_ends_before_the_last_day_with_any(sasrec: Any) -> None:
+    """New are 3 and 7, on days 1 and 3: after 1 the 3, after 3 and 5 the 7; nothing after it, so it is not read."""
+    plan, draw = _plan(sasrec, asks="next new"), np.random.default_rng(0)
+    read, asked, weights = sasrec._sequence(_walk(sasrec, 1, 5), plan, 4 * DAY_MS, draw)
+    assert (read.tolist(), asked.tolist(), weights.tolist()) == ([1, 3, 5], [3, 7, 7], [1.0, 1.0, 1.0])
+
+
+def test_search_changes_one_thing_at_a_time_and_goes_on_from_the_best(sasrec: Any) -> None:
+    """Who likes next new, dropout .1 and nothing else, ends there; 1 + 2 * 6 + 1 * 2 = 15 plans are tried."""
+    found = list(sasrec.search(lambda plan: float(plan.asks == "next new") + float(plan.dropout == 0.1)))
+    best = [plan for plan, _, is_best in found if is_best]
+    assert len(found) == 15
+    assert [(plan.asks, plan.dropout) for plan in best] == [("next item", 0.3), ("next new", 0.3), ("next new", 0.1)]
+    assert {plan.asks for plan, _, _ in found[3:]} == {"next new"}
 
 
 def test_scores_without_a_past_are_all_alike(sasrec: Any) -> None:
@@ -72,7 +90,7 @@ def test_train_ends_after_its_patience_and_returns_the_best_epoch(sasrec: Any) -
         return next(values)
 
     network = sasrec.train(
-        WALKS,
+        _walks(sasrec),
         items=ITEMS,
         plan=_plan(sasrec, patience=2),
         validate=validate,
@@ -90,4 +108,4 @@ def test_train_with_one_seed_gives_the_same_network(sasrec: Any) -> None:
 
 def test_train_on_single_days_raises(sasrec: Any) -> None:
     with pytest.raises(ValueError, match="0 users"):
-        sasrec.train([_walk(1, 1)], items=ITEMS, plan=_plan(sasrec), validate=lambda _: 0.0, report=lambda *_: None)
+        sasrec.train([_walk(sasrec, 1, 1)], items=ITEMS, plan=_plan(sasrec), validate=lambda _: 0.0, report=lambda *_: None)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from models.entities import Event, Item
+from models.entities import Digest, Event, Item
 from models.errors import CheckpointError
 from models.evaluation.gate import DIVERSITY, NOVELTY, GateMetrics
 from models.evaluation.ranking import METRICS
@@ -21,7 +21,8 @@ from models.retrieval import Tower
 from models.season import Season
 from streams.cli.evaluate import evaluate_group
 from streams.cli.train_season import season
-from streams.recorded.logs import About, write_log
+from streams.evaluation.questions import history_only, read_questions
+from streams.recorded.logs import About, RecordedLog, write_log
 
 FIRST_MS = 1_700_000_000_000 // DAY_MS * DAY_MS
 DAYS, USERS, LEAVES = 20, 4, 40
@@ -187,15 +188,36 @@ def test_evaluate_ablation_writes_a_table_of_every_checkpoint_in_the_folder(
         (tmp_path / "variants" / name).symlink_to(serengpt_folder())
     (tmp_path / "variants" / "notes").mkdir()
     options = {"--log": log_folder, "--tower": tower_folder, "--reference": "half", "--slates": 2, "--out": tmp_path / "out"}
+    options |= {"--model": f"more={serengpt_folder()}", "--history-only": "full"}
     arguments = ["ablation", str(tmp_path / "variants"), *(str(part) for option in options.items() for part in option)]
     result = CliRunner().invoke(evaluate_group, arguments)
     assert result.exit_code == 0, result.output
     outcome = json.loads((tmp_path / "out" / "ablation.json").read_text())
-    assert [row["name"] for row in outcome["rankers"][:3]] == ["half", "full", "random"]
-    assert [row["name"] for row in outcome["slates"]] == ["half", "full"]
-    assert outcome["verdicts"][0].startswith("full HR@1 is not distinguishable from half: +0.000")
+    assert [row["name"] for row in outcome["rankers"][:4]] == ["half", "full", "more", "random"]
+    assert [row["name"] for row in outcome["slates"]] == ["half", "full", "more"]
+    assert outcome["asked_history_only"] == ["full"]
+    assert outcome["verdicts"][3].startswith("more HR@1 is not distinguishable from half: +0.000")
+    for held in ("ranked_against_reference", "shown_against_reference"):
+        [_, same] = outcome[held]
+        assert {bound for one in same["differences"].values() for bound in one.values()} == {0.0}
     table = (tmp_path / "out" / "ablation.md").read_text()
-    assert table.count("\n| half |") == table.count("\n| full |") == 2
+    assert (table.count("\n| half |"), table.count("\n| full |"), table.count("\n| more |")) == (2, 3, 3)
+
+
+def test_evaluate_ablation_of_an_unknown_variant_without_profile_names_it(tmp_path: Path) -> None:
+    (tmp_path / "full").symlink_to(serengpt_folder())
+    result = CliRunner().invoke(evaluate_group, ["ablation", str(tmp_path), "--history-only", "ful"])
+    assert (result.exit_code, "ful: no such variant; there are full" in result.output) == (2, True)
+
+
+def test_questions_of_history_only_keep_everything_but_the_profile(log_folder: Path) -> None:
+    whole = read_questions(RecordedLog(log_folder), part="validation", seed=0, limit=3)
+    bare = history_only(whole)
+    assert bare.reported is bare.validation
+    for one, other in zip(bare.reported.cases, whole.reported.cases, strict=True):
+        assert (one.items, one.right, one.seen) == (other.items, other.right, other.seen)
+        assert other.digest.short_term
+        assert one.digest == Digest(history=other.digest.history)
 
 
 def test_evaluate_ablation_of_a_folder_without_checkpoints_says_what_it_needs(log_folder: Path) -> None:

@@ -38,8 +38,8 @@ def test_what_a_stage_reads_below_the_folder_an_earlier_one_has_made(tmp_path: P
     made: set[Path] = set()
     for stage in planned(tmp_path):
         own = stage.makes.relative_to(tmp_path).parts[0]
-        read = {Path(word).relative_to(tmp_path).parts[0] for word in stage.command if word.startswith(str(tmp_path))}
-        assert {Path(one) for one in read - {own}} <= made, stage.name
+        below = [Path(word).relative_to(tmp_path).parts[:1] for word in stage.command if word.startswith(str(tmp_path))]
+        assert {Path(part) for parts in below for part in parts if part != own} <= made, stage.name
         made.add(Path(own))
 
 
@@ -47,6 +47,15 @@ def test_variants_of_the_ablation_are_left_out_unless_asked_for(tmp_path: Path) 
     names = [stage.name for stage in planned(tmp_path, ablation=False)]
     assert names == ["data", "sft", "pairs", "ipo", "measure shipped", "measure sft", "measure ipo", "tower"]
     assert set(VARIANTS) < {stage.name for stage in planned(tmp_path)}
+
+
+def test_who_is_taught_without_profile_begins_without_one_and_is_asked_without_one(tmp_path: Path) -> None:
+    found = {stage.name: stage.command for stage in planned(tmp_path)}
+    taught = [name for name, command in found.items() if "--without-profile" in command]
+    asked = [found["table"][place + 1] for place, word in enumerate(found["table"]) if word == "--history-only"]
+    assert asked == taught == ["sft-without-profile", "ipo-without-profile"]
+    assert str(tmp_path / "sft-without-profile") in found["ipo-without-profile"]
+    assert all(str(tmp_path / "sft") in found[name] for name in VARIANTS if name not in taught)
 
 
 def measured(folder: Path, name: str, *, ranking: float, novelty: float = 0.5) -> None:
