@@ -5,6 +5,7 @@ Knows nothing about cases' right answers. Each gives one number per item of each
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from models.catalogue import Catalogue
 from models.category_rule import affinities, departments_of
+from models.entities import fingerprint
 from models.evaluation.ranking import Case
 from models.retrieval.retriever import Retriever
 from models.retrieval.vectors import cosines
@@ -52,6 +54,18 @@ def by_category(given: Sequence[Case], catalogue: Catalogue) -> Scores:
         affinities(case.digest, [catalogue.at(catalogue.index(item_id)) for item_id in case.items], departments=departments)
         for case in given
     ]
+
+
+def unseen_first(given: Sequence[Case], scores: Scores, catalogue: Catalogue) -> Scores:
+    """The same scores, with all items of categories that the user's window holds behind all others, in equal terms."""
+    return [
+        [-math.inf if _is_seen(case, item_id, catalogue) else value for item_id, value in zip(case.items, values, strict=True)]
+        for case, values in zip(given, scores, strict=True)
+    ]
+
+
+def _is_seen(case: Case, item_id: str, catalogue: Catalogue) -> bool:
+    return fingerprint(catalogue.at(catalogue.index(item_id)).leaf) in case.seen.categories
 
 
 def by_chance(given: Sequence[Case], *, seed: int) -> Scores:

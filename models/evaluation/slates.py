@@ -132,9 +132,10 @@ def slates_metrics(
 
     Returns:
         `slate_size`; `slate_categories`: different leaf categories; `slate_hit_rate`: share of the right items' leaf
-        categories; `slate_diversity`: chance that two places differ in leaf category; `slate_new_ratio`: share of places whose
-        leaf category the window does not hold; `slate_bits`: mean self-information of the items; and over all slates at once
-        `coverage` of the catalogue and the `gini` of places over items.
+        categories; `slate_recall`: share of the right items themselves; `slate_diversity`: chance that two places differ in
+        leaf category; `slate_new_ratio`: share of places whose leaf category the window does not hold; `slate_bits`: mean
+        self-information of the items; and over all slates at once `coverage` of the catalogue and the `gini` of places over
+        items.
     """
     users = [case.user_id for case in given]
     rows = [np.array([catalogue.index(item_id) for item_id in slate], dtype=np.int64) for slate in slates]
@@ -155,6 +156,7 @@ def slates_values(
         "slate_size": [float(len(slate)) for slate in slates],
         "slate_categories": [float(len(set(names))) for names in leaves],
         "slate_hit_rate": [_hits(case, frozenset(names), catalogue) for case, names in pairs],
+        "slate_recall": [_recall(case, slate) for case, slate in zip(given, slates, strict=True)],
         "slate_diversity": [metrics.diversity(names) for names in leaves],
         "slate_new_ratio": [sum(_is_new(case, name) for name in names) / max(1, len(names)) for case, names in pairs],
         "slate_bits": [metrics.novelty(slate, wants) for slate in slates],
@@ -191,6 +193,11 @@ def _leaf(catalogue: Catalogue, item_id: str) -> str:
 
 def _hits(case: Case, categories: frozenset[str], catalogue: Catalogue) -> float:
     return sum(_leaf(catalogue, case.items[place]) in categories for place in case.right) / len(case.right)
+
+
+def _recall(case: Case, slate: Sequence[str]) -> float:
+    shown = set(slate)
+    return sum(case.items[place] in shown for place in case.right) / len(case.right)
 
 
 def _new(case: Case, categories: frozenset[str]) -> int:

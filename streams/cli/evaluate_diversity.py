@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from streams.evaluation.questions import Questions
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-_SHOWN = ("unique_titles", "categories_retrieved", "category_hit_rate", "new_categories", "slate_hit_rate", "coverage", "gini")
+_SHOWN = (
+    "unique_titles",
+    "categories_retrieved",
+    "category_hit_rate",
+    "new_categories",
+    "slate_hit_rate",
+    "slate_recall",
+    "coverage",
+    "gini",
+)
 _part = click.option("--part", type=click.Choice(["test", "validation"]), default="test", show_default=True)
 _log = click.option("--log", "folder", type=_FOLDER, help="A log folder; the shipped Online Retail log if left out.")
 _tower = click.option("--tower", type=_FOLDER, help="The tower that retrieval uses; the shipped one if left out.")

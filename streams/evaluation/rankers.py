@@ -22,6 +22,7 @@ RECENT_DAYS = 28  # of the train part, for the popularity of the season
 HALF_LIVES_DAYS = (2.0, 4.0, 7.0, 14.0, 28.0, 56.0)  # of the popularity on the eve; validation chooses
 
 EVE = "popularity on the eve"
+EVE_DAYS = 4.0  # half-life of it where nothing is chosen: what validation chose for ranking
 TOWER = "trained tower"
 
 Answer = Callable[[Asked], Scores]
@@ -94,16 +95,17 @@ def _eve(questions: Questions, *, seed: int) -> Ranked:
 
 
 def _eves(questions: Questions) -> dict[str, Answer]:
+    return {f"half-life {days:g} days": _eve_of(questions, days) for days in HALF_LIVES_DAYS}
+
+
+def _eve_of(questions: Questions, half_life_days: float) -> Answer:
     """What a counter that never stops would say."""
 
-    def answer(half_life_days: float) -> Answer:
-        def scores(asked: Asked) -> Scores:
-            found = seasons(asked.cases, questions.log.samples, questions.log.catalogue, half_life_days=half_life_days)
-            return [season[items].tolist() for season, items in zip(found, asked.items, strict=True)]
+    def scores(asked: Asked) -> Scores:
+        found = seasons(asked.cases, questions.log.samples, questions.log.catalogue, half_life_days=half_life_days)
+        return [season[items].tolist() for season, items in zip(found, asked.items, strict=True)]
 
-        return scores
-
-    return {f"half-life {days:g} days": answer(days) for days in HALF_LIVES_DAYS}
+    return scores
 
 
 def _neighbours(questions: Questions) -> dict[str, Answer]:
@@ -124,15 +126,25 @@ def _neighbours(questions: Questions) -> dict[str, Answer]:
 
 
 def slate_fillers(questions: Questions, *, tower: Path, seed: int) -> dict[str, Answer]:
-    """The rankers that can fill a slate from the whole catalogue, by name, as far as they need no choice."""
+    """The rankers that can fill a slate from the whole catalogue, by name, as far as they need no choice.
+
+    The two that know no user are there a second time with what any shop could add to them: no category that the user knows.
+    """
     train, log = questions.train, questions.log
     since_ms = log.split.train_end_ms - RECENT_DAYS * DAY_MS
     recent = rankers.popularity_counts(train, since_ms=since_ms)
     retriever, decay = Retriever.build(log.catalogue, tower), RetrievalPolicy().history_decay
     pairs = Neighbours(train, log.catalogue, together=NeighbourPlan().together)
+
+    def chance(asked: Asked) -> Scores:  # cases come in parts; each part has draws of its own
+        return rankers.by_chance(asked.cases, seed=seed ^ asked.cases[0].as_of_ms)
+
+    eve = _eve_of(questions, EVE_DAYS)
     return {
-        # Cases come in parts; each part has draws of its own.
-        "random": lambda asked: rankers.by_chance(asked.cases, seed=seed ^ asked.cases[0].as_of_ms),
+        "random": chance,
+        "random, unseen categories": lambda asked: rankers.unseen_first(asked.cases, chance(asked), log.catalogue),
+        EVE: eve,
+        f"{EVE}, unseen categories": lambda asked: rankers.unseen_first(asked.cases, eve(asked), log.catalogue),
         f"popularity, last {RECENT_DAYS} days": lambda asked: rankers.by_popularity(asked.cases, recent),
         "category rule": lambda asked: rankers.by_category(asked.cases, log.catalogue),
         "item-kNN": lambda asked: by_neighbours(pairs, asked.past, asked.items, NeighbourPlan()),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from models.catalogue import Catalogue
-from models.entities import Behaviour, Digest, Item, Seen, Tag
+from models.entities import Behaviour, Digest, Item, Seen, Tag, fingerprint
 from models.evaluation import rankers
 from models.evaluation.ranking import Case
 from models.retrieval import Retriever, Tower
@@ -54,6 +56,18 @@ def test_by_category_adds_half_the_leaf_and_half_the_department() -> None:
 def test_by_category_leaves_out_what_was_given_back() -> None:
     digest = Digest(history=(_bought("x", "seeds", "cancel"),))
     assert rankers.by_category([_case(digest)], CATALOGUE) == [[0.0, 0.0, 0.0]]
+
+
+def test_unseen_first_puts_what_is_of_a_seen_category_behind_all_else() -> None:
+    case = Case(
+        user_id="u",
+        as_of_ms=0,
+        digest=Digest(),
+        items=("a", "b", "c"),
+        right=(0,),
+        seen=Seen(categories=(fingerprint("chair"),)),
+    )
+    assert rankers.unseen_first([case], [[0.1, 0.9, 0.5]], CATALOGUE) == [[0.1, -math.inf, 0.5]]
 
 
 def test_by_tower_prefers_what_shares_words_with_the_history() -> None:

@@ -94,6 +94,7 @@ def test_slates_metrics_are_those_counted_by_hand() -> None:
         "slate_size": 2.0,
         "slate_categories": 1.5,
         "slate_hit_rate": 0.5,
+        "slate_recall": 0.5,
         "slate_diversity": 0.5,
         "slate_new_ratio": 0.75,
         "slate_bits": (2 + 3 + 3 + 3) / 4,
