@@ -85,7 +85,7 @@ def ablation(
     ranked = _ranked(asked, questions, tower=tower or tower_folder(), sasrec=sasrec, cache=cache, seed=seed, console=console)
     found = _measured(ranked, questions, reference=named[0][0], part=part, seed=seed)
     found |= {"asked_history_only": sorted(history_only), "slate_cases": min(slates, len(questions.reported.cases))}
-    found |= _shown(asked, questions, tower or tower_folder(), slates, seed=seed, console=console)
+    found |= _shown(asked, questions, tower or tower_folder(), slates, cache=cache, seed=seed, console=console)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         (out / "ablation.json").write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
@@ -141,22 +141,32 @@ def _measured(ranked: list[Ranked], questions: Questions, *, reference: str, par
 
 
 def _shown(
-    asked: Sequence[Variant], questions: Questions, tower: Path, count: int, *, seed: int, console: Console
+    asked: Sequence[Variant],
+    questions: Questions,
+    tower: Path,
+    count: int,
+    *,
+    cache: Path | None,
+    seed: int,
+    console: Console,
 ) -> dict[str, Any]:
     """Titles and slates of each variant, held against the reference case by case; nothing when no slate is asked for."""
     from models.retrieval import Retriever
     from streams.evaluation.ablation import SHOWN_BY, against
     from streams.evaluation.diversity import evenly, report_of_checkpoint
+    from streams.evaluation.kept import KeptSlates
     from streams.evaluation.table import intervals
 
     if count == 0:
         return {"slates": []}
     retriever = Retriever.build(questions.log.catalogue, tower)
-    reports = []
+    kept, reports = KeptSlates(cache) if cache else None, []
     for one in asked:
         given = one.questions(questions)
         few = evenly(given.reported, count)
-        reports.append(report_of_checkpoint(one.name, one.engine, few, given, retriever, seed=seed, console=console))
+        reports.append(
+            report_of_checkpoint(one.name, one.engine, few, given, retriever, seed=seed, console=console, kept=kept)
+        )
     held = against(reports, few.users, reference=asked[0].name, judged_by=SHOWN_BY, seed=seed)
     return {
         "slates": [{"name": one.name, "metrics": intervals(one.metrics)} for one in reports],

@@ -13,11 +13,12 @@ from rich.progress import Progress
 from models.catalogue import Catalogue
 from models.evaluation.rankers import popularity_counts
 from models.evaluation.ranking import Case, Report
-from models.evaluation.slates import Imagined, imagine, slates_metrics, slates_values, titles_metrics, titles_values
+from models.evaluation.slates import imagine, slates_metrics, slates_values, titles_metrics, titles_values
 from models.metrics import Interval
 from models.pipeline import ServePolicy
 from models.retrieval import Retriever
 from models.serengpt.engine import Engine
+from streams.evaluation.kept import KeptSlates
 from streams.evaluation.questions import Asked, Questions
 from streams.evaluation.rankers import Answer
 
@@ -37,22 +38,33 @@ def of_checkpoint(
 
 
 def report_of_checkpoint(
-    name: str, engine: Engine, asked: Asked, questions: Questions, retriever: Retriever, *, seed: int, console: Console
+    name: str,
+    engine: Engine,
+    asked: Asked,
+    questions: Questions,
+    retriever: Retriever,
+    *,
+    seed: int,
+    console: Console,
+    kept: KeptSlates | None = None,
 ) -> Report:
     """The same with every case's values beside it, so that two checkpoints can be held against each other case by case.
 
     Raises:
         SerenError: the engine failed.
     """
-    said: list[Imagined] = []
-    policy = ServePolicy()
-    catalogue = questions.log.catalogue
-    with Progress(console=console) as progress:
-        task = progress.add_task(name, total=len(asked.cases))
-        for start in range(0, len(asked.cases), BATCH_CASES):
-            batch = asked.cases[start : start + BATCH_CASES]
-            said.extend(imagine(batch, engine=engine, retriever=retriever, catalogue=catalogue, policy=policy))
-            progress.update(task, completed=len(said))
+    policy, catalogue = ServePolicy(), questions.log.catalogue
+    said = kept.find(engine, asked.cases, retriever, policy) if kept else None
+    if said is None:
+        said = []
+        with Progress(console=console) as progress:
+            task = progress.add_task(name, total=len(asked.cases))
+            for start in range(0, len(asked.cases), BATCH_CASES):
+                batch = asked.cases[start : start + BATCH_CASES]
+                said.extend(imagine(batch, engine=engine, retriever=retriever, catalogue=catalogue, policy=policy))
+                progress.update(task, completed=len(said))
+        if kept:
+            kept.keep(engine, asked.cases, retriever, policy, said)
     slates, wants = [one.slate for one in said], popularity_counts(questions.train)
     shown = slates_metrics(asked.cases, slates, catalogue, wants=wants, seed=seed)
     return Report(

@@ -1,4 +1,4 @@
-"""Keeps what a checkpoint said of a set of questions, so that a table with one row more asks only the new checkpoint.
+"""Keeps what a checkpoint said and showed of a set of questions: a table with one row more asks only the new checkpoint.
 
 Named by content: the model's id, the prompt's version, and everything that the questions consist of. Knows nothing about
 rankings.
@@ -11,11 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from msgspec import json
+from msgspec import DecodeError, json
 
 from models.catalogue import Catalogue
 from models.errors import LogError
 from models.evaluation.ranking import Case
+from models.evaluation.slates import Imagined
+from models.pipeline import ServePolicy
+from models.retrieval import Retriever
 from models.serengpt.engine import Engine, Scored
 
 
@@ -62,6 +65,51 @@ class KeptScores:
         for case in given:
             content.update(json.encode((case.digest, [catalogue.at(catalogue.index(item)).title for item in case.items])))
         return self._folder / f"{engine.model_id.replace('@', '-')}-{content.hexdigest()}.npy"
+
+
+class KeptSlates:
+    """One file per checkpoint, set of cases, tower and policy: what the checkpoint imagined, and the slates.
+
+    A change of the walk's code is not seen: a folder belongs to one state of the code.
+
+    Args:
+        folder: where the files lie; made when the first is written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def find(self, engine: Engine, given: Sequence[Case], retriever: Retriever, policy: ServePolicy) -> list[Imagined] | None:
+        """What was shown before; None when it was not asked yet.
+
+        Raises:
+            LogError: the file is there and is none of ours.
+        """
+        path = self._path(engine, given, retriever, policy)
+        if not path.exists():
+            return None
+        try:
+            return json.decode(path.read_bytes(), type=list[Imagined])
+        except DecodeError as error:
+            message = f"{path}: holds no slates: {error}"
+            raise LogError(message) from error
+
+    def keep(
+        self, engine: Engine, given: Sequence[Case], retriever: Retriever, policy: ServePolicy, shown: Sequence[Imagined]
+    ) -> None:
+        """Write down what was shown. The file appears when it is whole."""
+        path = self._path(engine, given, retriever, policy)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        part.write_bytes(json.encode(shown))
+        part.replace(path)
+
+    def _path(self, engine: Engine, given: Sequence[Case], retriever: Retriever, policy: ServePolicy) -> Path:
+        content = hashlib.blake2b(f"{engine.model_id}|{engine.prompt_version}|{policy}".encode(), digest_size=12)
+        # One vector of all words that titles have: another tower gives another one.
+        words = retriever.tower.encode(" ".join(retriever.titles.titles))
+        content.update(json.encode((retriever.titles.name, words.tobytes(), list(given))))
+        return self._folder / f"{engine.model_id.replace('@', '-')}-{content.hexdigest()}.json"
 
 
 def _scored(values: Sequence[float]) -> Scored:

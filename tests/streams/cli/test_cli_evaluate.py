@@ -188,7 +188,7 @@ def test_evaluate_ablation_writes_a_table_of_every_checkpoint_in_the_folder(
         (tmp_path / "variants" / name).symlink_to(serengpt_folder())
     (tmp_path / "variants" / "notes").mkdir()
     options = {"--log": log_folder, "--tower": tower_folder, "--reference": "half", "--slates": 2, "--out": tmp_path / "out"}
-    options |= {"--model": f"more={serengpt_folder()}", "--history-only": "full"}
+    options |= {"--model": f"more={serengpt_folder()}", "--history-only": "full", "--cache": tmp_path / "kept"}
     arguments = ["ablation", str(tmp_path / "variants"), *(str(part) for option in options.items() for part in option)]
     result = CliRunner().invoke(evaluate_group, arguments)
     assert result.exit_code == 0, result.output
@@ -200,6 +200,10 @@ def test_evaluate_ablation_writes_a_table_of_every_checkpoint_in_the_folder(
     for held in ("ranked_against_reference", "shown_against_reference"):
         [_, same] = outcome[held]
         assert {bound for one in same["differences"].values() for bound in one.values()} == {0.0}
+    # One checkpoint, asked with and without profile: of each the scores of two parts, and the slates of one.
+    assert len(list((tmp_path / "kept").iterdir())) == 2 * (2 + 1)
+    again = CliRunner().invoke(evaluate_group, [*arguments, "--json"])
+    assert json.loads(again.stdout) == outcome
     table = (tmp_path / "out" / "ablation.md").read_text()
     assert (table.count("\n| half |"), table.count("\n| full |"), table.count("\n| more |")) == (2, 3, 3)
 
