@@ -26,6 +26,7 @@ from models.fallback import FallbackPolicy
 from models.judging.policy import JudgePolicy
 from models.pipeline import ServePolicy
 from models.profiles.exchange import MAX_FINDINGS, MAX_SHOWN
+from models.registry.gate import Gate
 from models.serengpt.vllm_limits import VllmLimits
 from models.tiers import TierPolicy
 from streams.agents.limits import JudgingLimits, ProfilesLimits
@@ -104,6 +105,11 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "alignment.pairing.clear_gap": (1, 5),
     "alignment.gate.auc": (0, 1),
     "alignment.gate.kappa": (0, 1),
+    "promotion.ranking_drop": (0, 1),
+    "promotion.novelty_drop": (0, 1),
+    "promotion.diversity_drop": (0, 1),
+    "promotion.confidence": (0.5, 0.999),  # 2,000 resamples know nothing of rarer ends
+    "promotion.users_count": (2, 1_000_000),
     "teacher.timeout_s": (1, 3600),
     "teacher.attempts": (1, 100),
     "teacher.max_tokens": (16, 100_000),
@@ -201,6 +207,7 @@ class Settings:
     scores: ScoresPolicy = field(default_factory=ScoresPolicy)
     judge: JudgePolicy = field(default_factory=JudgePolicy)
     alignment: AlignmentPolicy = field(default_factory=AlignmentPolicy)
+    promotion: Gate = field(default_factory=Gate)
     teacher: ChatSettings = field(default_factory=ChatSettings)
     profiling: ProfilingSettings = field(default_factory=ProfilingSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)

@@ -14,6 +14,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from models.entities import Trace, fingerprint
 from models.profiles.policy import DAY_MS
+from models.registry import Evaluation, Measured, Metrics
+from models.serengpt.checkpoint import checkpoint_sha256
 from streams import codec, topics
 from streams.demo.servers import TENANT, Addresses, Servers, write_config
 from streams.demo.walk import Moment, Walked, WalkOptions, walk
@@ -150,3 +152,39 @@ def _some_users(log: RecordedLog, folder: Path, *, spoil: bool) -> RecordedLog:
 
 def _users(log: RecordedLog) -> list[str]:
     return [codec.decode_attributes(line).user_id for _, line in log.users()]
+
+
+Measure = Callable[..., Metrics]
+
+
+@pytest.fixture
+def measure() -> Measure:
+    """Metrics of a checkpoint, as an evaluation writes them: forty users, a case and a slate each, all of one value."""
+
+    def found(checkpoint: Path, *, cases: int = 40, seed: int = 0, **means: float) -> Metrics:
+        made = {
+            what: Measured(name=what, mean=mean, low=mean, high=mean, values=(mean,) * cases)
+            for what, mean in ({"ranking": 0.25, "novelty": 0.5, "diversity": 28.0} | means).items()
+        }
+        evaluation = Evaluation(
+            name=f"a shop, {cases} cases",
+            log="a" * 64,
+            part="validation",
+            seed=seed,
+            negatives=99,
+            cases=cases,
+            slates=cases,
+            asked=f"{seed:064d}",
+            tower="c" * 64,
+            engine="ctranslate2, int8",
+            prompt_version=1,
+        )
+        return Metrics(
+            evaluation=evaluation,
+            checkpoint=checkpoint_sha256(checkpoint),
+            model_id="made for a test",
+            users=tuple(range(cases)),
+            **made,
+        )
+
+    return found

@@ -4,10 +4,11 @@ The three are kept apart because they can move against each other: an alignment 
 said. The JSON of `seren evaluate gate --json` is what `seren models add --metrics` reads (`models.registry.gate.Metrics`),
 with everything that was measured beside the three that decide:
 
-    {"evaluation": "Online Retail, validation part, 394 cases of 299 users, seed 0",
-     "ranking": {"name": "NDCG@10", "mean", "low", "high"},
+    {"evaluation": {"name": "Online Retail", "log": SHA-256, "part": "validation", "seed": 0, "negatives": 99, "cases": 394,
+                    "slates": 150, "asked": SHA-256, "tower": SHA-256, "engine": "torch ...", "prompt_version": 1},
+     "checkpoint": SHA-256, "model_id": "...", "users": [0, 1, 0, ...],
+     "ranking": {"name": "NDCG@10", "mean", "low", "high", "values": [...]},
      "novelty": {"name": "new_categories", ...}, "diversity": {"name": "categories_retrieved", ...},
-     "model_id": "...",
      "details": {"ranking": {"HR@1": {"mean", "low", "high"}, "HR@3", ..., "MAP@10"},
                  "novelty": {"new_categories", "new_categories_ratio", "slate_new_ratio", "slate_bits"},
                  "diversity": {"unique_titles", "categories_retrieved", "category_hit_rate", "slate_categories",
@@ -18,12 +19,15 @@ Every metric is better when higher, but `gini`, which is better when lower. Know
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 
+import msgspec
 from msgspec import Struct
 
+from models.evaluation.ranking import Case, Report
 from models.metrics import Interval
-from models.registry.gate import Measured, Metrics
+from models.registry.measured import Evaluation, Measured, Metrics, rounded
 
 NOVELTY = ("new_categories", "new_categories_ratio", "slate_new_ratio", "slate_bits")
 DIVERSITY = (
@@ -52,29 +56,55 @@ class Bounds(Struct, frozen=True, kw_only=True):
 class GateMetrics(Metrics, frozen=True, kw_only=True):
     """A checkpoint's numbers on one part of one log."""
 
-    model_id: str
     details: dict[str, dict[str, Bounds]]
 
 
 def gate_metrics(
-    evaluation: str, *, model_id: str, ranked: Mapping[str, Interval], shown: Mapping[str, Interval]
+    evaluation: Evaluation,
+    *,
+    checkpoint: str,
+    ranked: Report,
+    users: Sequence[str],
+    shown: Mapping[str, Interval],
+    values: Mapping[str, Sequence[float]],
 ) -> GateMetrics:
     """The numbers in the registry's form.
 
     Args:
-        evaluation: names log, part, cases and seed: only like compares.
-        model_id: the checkpoint.
-        ranked: metrics of its ranking.
+        evaluation: what was measured on.
+        checkpoint: the digest of its manifest.
+        ranked: its ranking, under its model id.
+        users: whose case each is; they become numbers.
         shown: metrics of its titles and slates.
+        values: the deciding ones of them, by case.
 
     Raises:
         KeyError: a metric is missing.
     """
     found = {
-        "ranking": dict(ranked),
+        "ranking": dict(ranked.metrics),
         "novelty": {name: shown[name] for name in NOVELTY},
         "diversity": {name: shown[name] for name in DIVERSITY},
     }
-    decides = {group: Measured(name=name, **found[group][name]._asdict()) for group, name in DECIDING.items()}
-    details = {group: {name: Bounds(**one._asdict()) for name, one in metrics.items()} for group, metrics in found.items()}
-    return GateMetrics(evaluation=evaluation, model_id=model_id, details=details, **decides)
+    by_case = {**ranked.values, **values}
+    decides = {
+        group: Measured(name=name, **found[group][name]._asdict(), values=rounded(by_case[name]))
+        for group, name in DECIDING.items()
+    }
+    numbers = {user: number for number, user in enumerate(dict.fromkeys(users))}
+    return GateMetrics(
+        evaluation=evaluation,
+        checkpoint=checkpoint,
+        model_id=ranked.name,
+        users=tuple(numbers[user] for user in users),
+        details={group: {name: Bounds(**one._asdict()) for name, one in metrics.items()} for group, metrics in found.items()},
+        **decides,
+    )
+
+
+def asked_digest(cases: Sequence[Case]) -> str:
+    """What tells cases apart from all others: who was asked when, with which profile, among which items, in order."""
+    digest = hashlib.sha256()
+    for case in cases:
+        digest.update(msgspec.json.encode(case))
+    return digest.hexdigest()

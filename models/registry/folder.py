@@ -3,6 +3,7 @@
     current.json                       which version serves, and which ones did before it
     versions/0007/version.json         what version 7 is (models.registry.versions)
     versions/0007/checkpoint/...       its checkpoint folder, card included
+    measured/0007-1b2c3d4e5f60.json    what was measured of it on one set of cases, value by value (models.registry.measured)
 
 A version is written beside and moved into place whole; it never changes afterwards. `current.json` is replaced in one step, so
 a reader sees the version before or after, and never half of one. Writers on several machines need a file system whose rename
@@ -11,6 +12,7 @@ is atomic. Knows nothing about engines or clocks.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -21,12 +23,14 @@ import msgspec
 from msgspec import Struct
 
 from models.errors import CheckpointError
-from models.registry.gate import Gate, Metrics, refusals
-from models.registry.versions import Version, check_signature, signed
-from models.serengpt.checkpoint import file_sha256, read_checkpoint
+from models.registry.gate import Gate, refusals
+from models.registry.measured import METRICS_BYTES, Evaluation, Metrics
+from models.registry.versions import Measurement, Version, check_signature, signed
+from models.serengpt.checkpoint import checkpoint_sha256, file_sha256, read_checkpoint
 
-CURRENT, VERSIONS, VERSION, CHECKPOINT = "current.json", "versions", "version.json", "checkpoint"
+CURRENT, VERSIONS, VERSION, CHECKPOINT, MEASURED = "current.json", "versions", "version.json", "checkpoint", "measured"
 _ALIGNMENT = "alignment.json"
+_DIGITS = 12  # hexadecimal digits of a digest in names and messages
 _TRIES = 100  # numbers that others may take while a version is written
 
 
@@ -59,14 +63,16 @@ class Registry:
 
         Args:
             checkpoint: its folder; files of an unfinished run are left out.
-            metrics: what an evaluation of it found; without, it can never be promoted.
+            metrics: what an evaluation of it found; without, and unless `measure` brings some, it is never promoted.
             parent: the version that it was made from; None: the one that serves.
             created_ms: now.
 
         Raises:
-            CheckpointError: the folder is no whole checkpoint, or the parent is unknown.
+            CheckpointError: the folder is no whole checkpoint, the parent is unknown, or the metrics are of another one.
         """
-        model_id = read_checkpoint(checkpoint).model_id
+        model_id, digest = read_checkpoint(checkpoint).model_id, checkpoint_sha256(checkpoint)
+        if metrics is not None:
+            _check_measured(metrics, digest, f"checkpoint {checkpoint}")
         parent = self.pointer().current if parent is None else self.version(parent).number
         versions = self.folder / VERSIONS
         versions.mkdir(parents=True, exist_ok=True)
@@ -81,15 +87,37 @@ class Registry:
                     parent=parent,
                     created_ms=created_ms,
                     sha256=_digests(whole / CHECKPOINT),
-                    metrics=metrics,
                     training=_training(whole / CHECKPOINT),
                 )
                 version = signed(version, self._key)
                 (whole / VERSION).write_bytes(msgspec.json.format(msgspec.json.encode(version)) + b"\n")
                 if _moved(whole, versions / _name(number)):
+                    if metrics is not None:
+                        self.measure(number, metrics)
                     return version
         message = f"registry {self.folder}: {_TRIES} numbers were taken by others; is the folder writable?"
         raise CheckpointError(message)
+
+    def measure(self, number: int, metrics: Metrics) -> None:
+        """Keeps what was measured of a version, beside what was measured of it on other cases.
+
+        Raises:
+            CheckpointError: there is no such version, or the metrics are of another checkpoint.
+        """
+        _check_measured(metrics, self.version(number).checkpoint, f"version {number}")
+        record = signed(Measurement(number=number, metrics=metrics), self._key)
+        (self.folder / MEASURED).mkdir(exist_ok=True)
+        self._write(f"{MEASURED}/{_name(number)}-{_evaluation_name(metrics.evaluation)}.json", record)
+
+    def measured(self, number: int) -> list[Metrics]:
+        """What was measured of a version, on the most cases first.
+
+        Raises:
+            CheckpointError: a record cannot be read, is not signed with the key, or is not of this version.
+        """
+        version = self.version(number)
+        found = [self._measurement(path, version) for path in sorted((self.folder / MEASURED).glob(f"{_name(number)}-*.json"))]
+        return sorted(found, key=lambda one: -one.evaluation.cases)
 
     def versions(self) -> list[Version]:
         """All versions, oldest first, as they say they are: `verify` looks closer."""
@@ -147,8 +175,7 @@ class Registry:
         candidate, pointer = self.verify(number), self.pointer()
         if pointer.current == number:
             return ()
-        current = None if pointer.current is None else self.version(pointer.current).metrics
-        why = refusals(candidate.metrics, current, gate=gate)
+        why = self._refusals(candidate.number, pointer.current, gate)
         if not why:
             before = pointer.before if pointer.current is None else (*pointer.before, pointer.current)
             self._point(Pointer(current=number, before=before))
@@ -168,13 +195,46 @@ class Registry:
         self._point(Pointer(current=version.number, before=pointer.before[:-1]))
         return version
 
+    def _refusals(self, candidate: int, current: int | None, gate: Gate) -> tuple[str, ...]:
+        """Decided on the most cases that both were measured on, so that no luckier few undo it; of equally many on all."""
+        new = self.measured(candidate)
+        if current is None or not new:
+            return refusals(new[0] if new else None, None, gate=gate)
+        old = self.measured(current)
+        if not old:
+            return (f"version {current}, which serves, was not measured: seren models measure {current} --metrics FILE",)
+        pairs = [(one, other) for one in new for other in old if not one.evaluation.differences(other.evaluation)]
+        if not pairs:
+            return refusals(new[0], old[0], gate=gate)
+        most = pairs[0][0].evaluation.cases
+        largest = [pair for pair in pairs if pair[0].evaluation.cases == most]
+        return tuple(why for one, other in largest for why in refusals(one, other, gate=gate))
+
+    def _measurement(self, path: Path, version: Version) -> Metrics:
+        try:
+            with path.open("rb") as file:
+                record = msgspec.json.decode(file.read(METRICS_BYTES), type=Measurement)
+        except (OSError, msgspec.MsgspecError) as error:
+            message = f"registry {self.folder}: {path.name}: {error}; measure version {version.number} again"
+            raise CheckpointError(message) from error
+        check_signature(record, self._key)
+        if record.number != version.number:
+            message = f"registry {self.folder}: {path.name} says that it is of version {record.number}"
+            raise CheckpointError(message)
+        _check_measured(record.metrics, version.checkpoint, f"version {version.number}")
+        return record.metrics
+
     def _point(self, pointer: Pointer) -> None:
-        beside = self.folder / f".{CURRENT}.{os.getpid()}"
+        self._write(CURRENT, pointer)
+
+    def _write(self, name: str, record: Struct) -> None:
+        place = self.folder / name
+        beside = place.with_name(f".{place.name}.{os.getpid()}")
         with beside.open("wb") as file:
-            file.write(msgspec.json.encode(pointer) + b"\n")
+            file.write(msgspec.json.encode(record) + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(self.folder / CURRENT)
+        beside.replace(place)
 
     def _read(self, folder: Path) -> Version:
         try:
@@ -182,6 +242,19 @@ class Registry:
         except (OSError, msgspec.MsgspecError) as error:
             message = f"registry {self.folder}: version {folder.name}: {error}"
             raise CheckpointError(message) from error
+
+
+def _check_measured(metrics: Metrics, digest: str, whose: str) -> None:
+    if metrics.checkpoint != digest:
+        message = (
+            f"the metrics are of checkpoint {metrics.checkpoint[:_DIGITS]} ({metrics.model_id}); {whose} is "
+            f"{digest[:_DIGITS]}: measure it with seren evaluate gate"
+        )
+        raise CheckpointError(message)
+
+
+def _evaluation_name(evaluation: Evaluation) -> str:
+    return hashlib.sha256(msgspec.json.encode(evaluation)).hexdigest()[:_DIGITS]
 
 
 def _moved(folder: Path, place: Path) -> bool:

@@ -114,6 +114,19 @@ def read_weights_checkpoint(folder: Path) -> WeightsCheckpoint:
     )
 
 
+def checkpoint_sha256(folder: Path) -> str:
+    """What names a checkpoint by its content: the digest of its manifest, which has that of each of its files.
+
+    Raises:
+        CheckpointError: a file that is there is not the one in the manifest. A light install has left some out.
+    """
+    manifest = _manifest(folder)
+    for file in sorted(manifest.sha256):
+        if (folder / file).exists():
+            _verify(folder, file, manifest)
+    return file_sha256(folder / MANIFEST)
+
+
 def _model_id(manifest: Manifest, files: Sequence[str]) -> str:
     content = "".join(manifest.sha256[file] for file in sorted(files))
     return f"{manifest.name}@{sha256(content.encode())[:_ID_DIGITS]}"

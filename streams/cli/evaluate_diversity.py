@@ -98,7 +98,7 @@ def diversity(
 @_tower
 @click.option("--part", type=click.Choice(["test", "validation"]), default="validation", show_default=True)
 @click.option("--limit", type=click.IntRange(min=1), default=400, show_default=True, help="Cases that are ranked.")
-@click.option("--slates", type=click.IntRange(min=1), default=150, show_default=True, help="Of them, how many get a slate.")
+@click.option("--slates", type=click.IntRange(min=1), default=400, show_default=True, help="Of them, how many get a slate.")
 @click.option("--history-only", is_flag=True, help="Ask without profile: for a checkpoint that was taught without one.")
 @_seed
 @_threads
@@ -137,7 +137,7 @@ def gate(
     questions = asking.history_only(questions) if history_only else questions
     loaded = load_engine(engine, str(model), threads=threads)
     metrics = measure_checkpoint(
-        loaded, questions, tower=tower or tower_folder(), part=part, slates=slates, seed=seed, console=console
+        loaded, questions, checkpoint=model, tower=tower or tower_folder(), slates=slates, console=console
     )
     found: dict[str, Any] = to_builtins(metrics)
     if as_json:

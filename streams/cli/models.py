@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,15 +39,17 @@ def list_versions(folder: Path | None, config: Path | None, as_json: bool) -> No
     registry = _registry(folder, config)
     current, versions = registry.pointer().current, registry.versions()
     if as_json:
-        print_json({"current": current, "versions": [_told(version) for version in versions]})
+        told = [_told(version, registry.measured(version.number)) for version in versions]
+        print_json({"current": current, "versions": told})
         return
     from streams.cli.tables import show_table
 
     rows = [
-        ("serves" if version.number == current else "", str(version.number), version.model_id, *_measures(version))
-        for version in versions
+        ("serves" if one.number == current else "", str(one.number), one.model_id, *_measures(registry.measured(one.number)))
+        for one in versions
     ]
-    show_table(f"{len(rows)} versions in {registry.folder}", ("", "version", "model", "ranking", "novelty", "diversity"), rows)
+    columns = ("", "version", "model", "cases", "ranking", "novelty", "diversity")
+    show_table(f"{len(rows)} versions in {registry.folder}", columns, rows)
 
 
 @models_group.command("add")
@@ -66,17 +69,31 @@ def add(
     _say(version, "added", as_json=as_json)
 
 
+@models_group.command("measure")
+@click.argument("number", type=click.IntRange(min=1))
+@registry_option
+@click.option("--metrics", "metrics_file", type=_FILE, required=True, help="What `seren evaluate gate --json` found of it.")
+@config_option
+def measure(number: int, folder: Path | None, metrics_file: Path, config: Path | None) -> None:
+    """Keep what was measured of a version on other, or more, cases; promotion decides on the most that two versions share."""
+    found = _metrics(metrics_file)
+    _registry(folder, config).measure(number, found)
+    click.echo(f"version {number} is measured on {found.evaluation.name}, {found.evaluation.slates} slates")
+
+
 @models_group.command("promote")
 @click.argument("number", type=click.IntRange(min=1))
 @registry_option
 @config_option
 @json_option
 def promote(number: int, folder: Path | None, config: Path | None, as_json: bool) -> None:
-    """Let a version serve if it is no worse than the one that does in ranking, novelty and diversity; exit 1 if it is."""
-    from models.registry import Gate
+    """Let a version serve if it is surely no worse than the one that does in ranking, novelty and diversity; else exit 1.
 
+    Both are compared case by case on the same cases (seren evaluate gate), and users are resampled. What the section
+    `promotion` of the configuration allows to be lost must be ruled out to be more: few cases are an answer, too.
+    """
     registry = _registry(folder, config)
-    why = registry.promote(number, gate=Gate())
+    why = registry.promote(number, gate=settings_of(config).promotion)
     if as_json:
         print_json({"version": number, "promoted": not why, "refusals": why})
     else:
@@ -127,28 +144,38 @@ def _registry(folder: Path | None, config: Path | None) -> Registry:
 def _metrics(path: Path) -> Metrics:
     import msgspec
 
-    from models.registry import Metrics
+    from models.registry.measured import METRICS_BYTES, Metrics
 
+    if path.stat().st_size > METRICS_BYTES:
+        message = f"--metrics {path}: {path.stat().st_size} bytes are over the bound of {METRICS_BYTES}"
+        raise ConfigError(message)
     try:
         return msgspec.json.decode(path.read_bytes(), type=Metrics)
-    except msgspec.MsgspecError as error:
-        message = f"--metrics {path}: {error}"
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        message = f"--metrics {path}: {error}; write it with seren evaluate gate --json"
         raise ConfigError(message) from error
 
 
-def _told(version: Version) -> dict[str, object]:
+def _told(version: Version, measured: Sequence[Metrics] = ()) -> dict[str, object]:
+    """A version with what was measured of it, less the values of each case."""
     from msgspec import to_builtins
 
     told: dict[str, object] = to_builtins(version)
-    return told | {"content_hash": version.content_hash}
+    found = []
+    for one in measured:
+        means = {what: to_builtins(getattr(one, what)) for what in ("ranking", "novelty", "diversity")}
+        for mean in means.values():
+            del mean["values"]
+        found.append({"evaluation": to_builtins(one.evaluation), **means})
+    return told | {"content_hash": version.content_hash, "measured": found}
 
 
-def _measures(version: Version) -> tuple[str, str, str]:
-    if version.metrics is None:
-        return ("not measured", "", "")
-    found = (version.metrics.ranking, version.metrics.novelty, version.metrics.diversity)
-    first, second, third = (f"{one.mean:.4g} [{one.low:.4g} {one.high:.4g}]" for one in found)
-    return first, second, third
+def _measures(measured: Sequence[Metrics]) -> tuple[str, ...]:
+    """Of the measurement on the most cases."""
+    if not measured:
+        return ("not measured", "", "", "")
+    found = (measured[0].ranking, measured[0].novelty, measured[0].diversity)
+    return (f"{measured[0].evaluation.cases:,}", *(f"{one.mean:.4g} [{one.low:.4g} {one.high:.4g}]" for one in found))
 
 
 def _say(version: Version, what: str, *, as_json: bool) -> None:

@@ -16,6 +16,7 @@ from models.evaluation.ranking import Case, Report
 from models.evaluation.slates import imagine, slates_metrics, slates_values, titles_metrics, titles_values
 from models.metrics import Interval
 from models.pipeline import ServePolicy
+from models.registry.measured import even_places
 from models.retrieval import Retriever
 from models.serengpt.engine import Engine
 from streams.evaluation.kept import KeptSlates
@@ -84,8 +85,7 @@ def of_baseline(answer: Answer, asked: Asked, questions: Questions, *, seed: int
 
 def evenly(asked: Asked, count: int) -> Asked:
     """So many of the cases, at even distances in time."""
-    size = len(asked.cases)
-    places = sorted({number * size // min(count, size) for number in range(min(count, size))})
+    places = even_places(len(asked.cases), count)
     return replace(
         asked,
         cases=[asked.cases[place] for place in places],

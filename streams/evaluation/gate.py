@@ -2,44 +2,71 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from rich.console import Console
 
 from models.evaluation import serengpt
-from models.evaluation.gate import GateMetrics, gate_metrics
-from models.evaluation.ranking import report
+from models.evaluation.gate import GateMetrics, asked_digest, gate_metrics
+from models.evaluation.ranking import NEGATIVES, report
+from models.registry.measured import Evaluation
 from models.retrieval import Retriever
-from models.serengpt.engine import Engine
-from streams.evaluation.diversity import evenly, of_checkpoint
+from models.retrieval.vectors import FILE
+from models.serengpt.checkpoint import checkpoint_sha256, file_sha256
+from streams.engines.named import LoadedEngine
+from streams.evaluation.diversity import evenly, report_of_checkpoint
 from streams.evaluation.questions import Questions
+from streams.recorded.logs import EVENTS, ITEMS, USERS
 
 
 def measure_checkpoint(
-    engine: Engine, questions: Questions, *, tower: Path, part: str, slates: int, seed: int, console: Console
+    engine: LoadedEngine, questions: Questions, *, checkpoint: Path, tower: Path, slates: int, console: Console
 ) -> GateMetrics:
     """Ranking as slates use it, novelty and diversity, on the reported cases.
 
     Args:
         engine: runs the checkpoint.
         questions: of one log.
+        checkpoint: its folder.
         tower: a model folder with the tower that retrieval uses.
-        part: that the questions report.
         slates: cases that get a slate, drawn evenly; the others are only ranked.
-        seed: of the resampling.
         console: shows how far it is.
 
     Raises:
-        SerenError: the engine failed.
+        SerenError: the engine failed, or the checkpoint's files are not those of its manifest.
     """
-    asked, catalogue = questions.reported, questions.log.catalogue
+    asked, catalogue, seed = questions.reported, questions.log.catalogue, questions.seed
     scored = [one for batch in serengpt.scored_batches(asked.cases, engine=engine, catalogue=catalogue) for one in batch]
     ranked = report(engine.model_id, asked.cases, serengpt.readings(scored)[serengpt.ALIGNED], seed=seed)
     some = evenly(asked, slates)
-    retriever = Retriever.build(catalogue, tower)
-    shown = of_checkpoint(engine, some, questions, retriever, seed=seed, console=console, what="Slates")
-    users = len(set(asked.users))
-    evaluation = (
-        f"{questions.name}, {part} part, {len(asked.cases)} cases of {users} users, {len(some.cases)} slates, seed {seed}"
+    shown = report_of_checkpoint(
+        "Slates", engine, some, questions, Retriever.build(catalogue, tower), seed=seed, console=console
     )
-    return gate_metrics(evaluation, model_id=engine.model_id, ranked=ranked.metrics, shown=shown)
+    evaluation = Evaluation(
+        name=f"{questions.name}, {questions.part} part, {len(asked.cases)} cases of {len(set(asked.users))} users",
+        log=log_sha256(questions.folder),
+        part=questions.part,
+        seed=seed,
+        negatives=NEGATIVES,
+        cases=len(asked.cases),
+        slates=len(some.cases),
+        asked=asked_digest(asked.cases),
+        tower=file_sha256(tower / FILE),
+        engine=engine.runtime,
+        prompt_version=engine.prompt_version,
+    )
+    return gate_metrics(
+        evaluation,
+        checkpoint=checkpoint_sha256(checkpoint),
+        ranked=ranked,
+        users=asked.users,
+        shown=shown.metrics,
+        values=shown.values,
+    )
+
+
+def log_sha256(folder: Path) -> str:
+    """The digest of a recorded log's files, by their content."""
+    lines = (f"{file_sha256(folder / name)}  {name}\n" for name in (EVENTS, ITEMS, USERS))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

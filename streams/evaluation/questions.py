@@ -6,6 +6,7 @@ Knows nothing about rankers.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -39,9 +40,12 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Questions:
-    """What rankers of one log learn from, choose on, and are asked."""
+    """What rankers of one log learn from, choose on, and are asked: the cases of `part`, as `seed` drew them."""
 
     name: str
+    folder: Path
+    part: str
+    seed: int
     log: LabelledLog
     validation: Asked
     reported: Asked
@@ -71,7 +75,15 @@ def read_questions(recorded: RecordedLog, *, part: Literal["test", "validation"]
         if not asked.cases:
             message = f"{recorded.folder}: the {name} part holds no serendipitous item, so there is nothing to rank"
             raise LogError(message)
-    return Questions(name=recorded.about.name, log=log, validation=validation, reported=reported)
+    return Questions(
+        name=recorded.about.name,
+        folder=recorded.folder,
+        part=part,
+        seed=seed,
+        log=log,
+        validation=validation,
+        reported=reported,
+    )
 
 
 def history_only(questions: Questions) -> Questions:

@@ -19,8 +19,9 @@ from models.serengpt.checkpoint import MANIFEST
 from streams.training.stages import Stage
 
 PROMPTS = 600  # of the IPO half that get pairs, from 8 titles each: more than the steps of alignment read
-# Of the validation part, that each checkpoint is measured on; torch reads a title at once and is several times faster here.
-CASES = ("--limit", "200", "--slates", "60", "--engine", "torch")
+# Of the validation part, that each checkpoint is measured on: all of the shipped log's, for the gate asks for certainty. Torch
+# reads a title at once and is several times faster here.
+CASES = ("--limit", "400", "--slates", "400", "--engine", "torch")
 MAX_BYTES = 10_000_000  # of a checkpoint in the repository, both precisions and the tokenizer
 METRICS = "metrics.json"
 

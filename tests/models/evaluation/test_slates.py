@@ -11,11 +11,12 @@ import pytest
 from models.catalogue import Catalogue
 from models.entities import Digest, Item, Seen, fingerprint
 from models.errors import RequestError, SerenError
-from models.evaluation.gate import DIVERSITY, NOVELTY, GateMetrics, gate_metrics
-from models.evaluation.ranking import Case
+from models.evaluation.gate import DIVERSITY, NOVELTY, GateMetrics, asked_digest, gate_metrics
+from models.evaluation.ranking import Case, Report
 from models.evaluation.slates import Imagined, imagine, slates_metrics, titles_metrics
 from models.metrics import Interval
 from models.pipeline import ServePolicy
+from models.registry import Evaluation
 from models.retrieval import Retriever, Tower
 from models.serengpt.engine import ImagineRequest, Scored, ScoreRequest
 
@@ -112,7 +113,38 @@ def test_slates_metrics_of_the_same_slate_for_everyone_have_no_width() -> None:
 
 def test_gate_metrics_put_the_deciding_ones_beside_all_that_was_measured() -> None:
     shown = {name: Interval(1.0 + place, 0.0, 9.0) for place, name in enumerate((*NOVELTY, *DIVERSITY))}
-    found = gate_metrics("x", model_id="m", ranked={"NDCG@10": Interval(0.5, 0.25, 0.75)}, shown=shown)
+    evaluation = Evaluation(
+        name="shop",
+        log="a" * 64,
+        part="test",
+        seed=0,
+        negatives=99,
+        cases=4,
+        slates=2,
+        asked="b" * 64,
+        tower="c" * 64,
+        engine="torch",
+        prompt_version=1,
+    )
+    values = [0.0, 1.0, 0.25, 0.75]
+    ranked = Report(name="m", metrics={"NDCG@10": Interval(0.5, 0.25, 0.75)}, values={"NDCG@10": values})
+    found = gate_metrics(
+        evaluation,
+        checkpoint="d" * 64,
+        ranked=ranked,
+        users=["v", "u", "v", "w"],
+        shown=shown,
+        values={"new_categories": [0.0, 2.0], "categories_retrieved": [5.0, 7.0]},
+    )
     assert (found.ranking.mean, found.novelty.mean, found.diversity.mean) == (0.5, 1.0, 6.0)
+    assert (found.ranking.values, found.users, found.slate_users) == (tuple(values), (0, 1, 0, 2), [0, 0])
     assert found.details["diversity"]["gini"].mean == len(shown)
     assert msgspec.json.decode(msgspec.json.encode(found), type=GateMetrics) == found
+
+
+def test_asked_digest_changes_with_anything_that_is_asked() -> None:
+    cases = [_case("u", 1, 2), _case("v", 0)]
+    others = [cases[::-1], [*cases, cases[0]], [_case("u", 1), _case("v", 0)], [_case("u", 1, 2, seen=()), _case("v", 0)]]
+    digests = {asked_digest(one) for one in (cases, *others)}
+    assert len(digests) == 5
+    assert asked_digest(list(cases)) in digests

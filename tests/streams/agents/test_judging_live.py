@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import redis.asyncio
@@ -16,7 +16,7 @@ from models.errors import SerenError
 from models.pipeline import Answer, ServePolicy
 from models.pretrained import serengpt_folder, tower_folder
 from models.profiles import ProfilePolicy
-from models.registry import Gate, Measured, Metrics, Registry
+from models.registry import Gate, Metrics, Registry
 from models.retrieval import Retriever
 from streams.engines.live import LiveEngine
 from streams.engines.named import load_engine
@@ -25,17 +25,16 @@ from tests.streams.agents.one_judging_worker import House, chunk, request, servi
 
 NAMES = ("red mug", "blue mug", "wall clock", "paper lantern", "tea towel", "cake tin")
 CATALOGUE = Catalogue(Item(item_id=name, title=name, category=("shop", name.split()[-1])) for name in NAMES)
-ONE = Measured(name="m", mean=1.0, low=1.0, high=1.0)
+Measure = Callable[..., Metrics]
 
 
-def two_versions(folder: Path) -> Registry:
+def two_versions(folder: Path, measure: Measure) -> Registry:
     registry = Registry(folder / "registry")
     for name in ("old", "new"):
         shutil.copytree(serengpt_folder(), folder / name, ignore=shutil.ignore_patterns("*.safetensors"))
         manifest = folder / name / "ct2" / "manifest.json"
         manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"name": name}))
-        metrics = Metrics(evaluation="e", ranking=ONE, novelty=ONE, diversity=ONE)
-        registry.add(folder / name, metrics=metrics, parent=None, created_ms=1)
+        registry.add(folder / name, metrics=measure(folder / name), parent=None, created_ms=1)
     registry.promote(1, gate=Gate())
     return registry
 
@@ -45,9 +44,9 @@ def ask(number: int) -> PackedRequest:
 
 
 async def test_model_is_changed_under_a_worker_and_every_request_is_answered_by_one_version(
-    redis_client: redis.asyncio.Redis, tmp_path: Path
+    redis_client: redis.asyncio.Redis, tmp_path: Path, measure: Measure
 ) -> None:
-    registry, house = two_versions(tmp_path), House(redis_client)
+    registry, house = two_versions(tmp_path, measure), House(redis_client)
     serve = load_judge(
         CATALOGUE,
         engine=load_engine("ctranslate2", str(registry.folder), threads=1),

@@ -16,11 +16,13 @@ from models.evaluation.gate import DIVERSITY, NOVELTY, GateMetrics
 from models.evaluation.ranking import METRICS
 from models.pretrained import serengpt_folder
 from models.profiles.policy import DAY_MS
-from models.registry.gate import Gate, Metrics, refusals
+from models.registry import Gate, Metrics, refusals
 from models.retrieval import Tower
 from models.season import Season
+from models.serengpt.checkpoint import checkpoint_sha256
 from streams.cli.evaluate import evaluate_group
 from streams.cli.train_season import season
+from streams.evaluation.gate import log_sha256
 from streams.evaluation.questions import history_only, read_questions
 from streams.recorded.logs import About, RecordedLog, write_log
 
@@ -170,14 +172,19 @@ def test_evaluate_gate_prints_what_the_registry_reads(log_folder: Path, tower_fo
     result = CliRunner().invoke(evaluate_group, [*arguments, "--model", str(serengpt_folder())])
     assert result.exit_code == 0, result.output
     found = msgspec.json.decode(result.stdout, type=GateMetrics)
-    assert found.evaluation == "Walk, validation part, 8 cases of 4 users, 2 slates, seed 0"
+    assert found.evaluation.name == "Walk, validation part, 8 cases of 4 users"
+    assert (found.evaluation.cases, found.evaluation.slates, found.evaluation.seed) == (8, 2, 0)
+    assert found.checkpoint == checkpoint_sha256(serengpt_folder())
+    assert found.evaluation.log == log_sha256(log_folder)
+    assert (len(found.ranking.values), len(found.novelty.values)) == (8, 2)
     assert {group: set(names) for group, names in found.details.items()} == {
         "ranking": set(METRICS),
         "novelty": set(NOVELTY),
         "diversity": set(DIVERSITY),
     }
     assert (found.ranking.name, found.ranking.mean) == ("NDCG@10", found.details["ranking"]["NDCG@10"].mean)
-    assert refusals(found, msgspec.json.decode(result.stdout, type=Metrics), gate=Gate()) == ()
+    assert refusals(found, msgspec.json.decode(result.stdout, type=Metrics), gate=Gate(users_count=1)) == ()
+    assert "measured on 4 users" in refusals(found, found, gate=Gate())[0]
 
 
 def test_evaluate_ablation_writes_a_table_of_every_checkpoint_in_the_folder(

@@ -1,13 +1,17 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
+from models.errors import ConfigError
 from models.pretrained import serengpt_folder
-from models.registry import Measured, Metrics, Registry
+from models.registry import Metrics, Registry
 from streams.cli.models import models_group
+
+Measure = Callable[..., Metrics]
 
 
 @pytest.fixture
@@ -19,29 +23,22 @@ def run(registry: Path, *words: str) -> Result:
     return CliRunner().invoke(models_group, [*words, "--registry", str(registry)])
 
 
-def metrics_file(folder: Path, *, novelty: float) -> Path:
-    found = {
-        what: Measured(name=what, mean=mean, low=mean, high=mean)
-        for what, mean in (("ranking", 0.2), ("novelty", novelty), ("diversity", 28.0))
-    }
-    path = folder / f"{novelty}.json"
-    path.write_bytes(msgspec.json.encode(Metrics(evaluation="shop", **found)))
-    return path
-
-
-def test_models_walk_from_the_first_version_to_a_refusal_and_back(registry: Path, tmp_path: Path) -> None:
-    shipped = str(serengpt_folder())
+def test_models_walk_from_the_first_version_to_a_refusal_and_back(registry: Path, tmp_path: Path, measure: Measure) -> None:
+    shipped = serengpt_folder()
     for novelty in (0.5, 0.499, 0.4):
-        added = run(registry, "add", shipped, "--metrics", str(metrics_file(tmp_path, novelty=novelty)))
+        path = tmp_path / f"{novelty}.json"
+        path.write_bytes(msgspec.json.encode(measure(shipped, novelty=novelty)))
+        added = run(registry, "add", str(shipped), "--metrics", str(path))
         assert added.exit_code == 0, added.output
     assert run(registry, "promote", "1").output == "version 1 serves\n"
     assert run(registry, "promote", "2").exit_code == 0
     refused = run(registry, "promote", "3")
     assert refused.exit_code == 1
     assert refused.stderr == (
-        "version 3 is refused: novelty (novelty): 0.4 is under 0.494, 0.499 of the one that serves less 1%\n"
+        "version 3 is refused: novelty (novelty): -19.8% [-19.8% -19.8%] of 0.499, a loss of 1% or more\n"
     )
     told = json.loads(run(registry, "list", "--json").stdout)
+    assert told["versions"][1]["measured"][0]["novelty"] == {"name": "novelty", "mean": 0.499, "low": 0.499, "high": 0.499}
     assert (told["current"], [one["number"] for one in told["versions"]]) == (2, [1, 2, 3])
     assert len({one["content_hash"] for one in told["versions"]}) == 1
     assert run(registry, "rollback").output.startswith("version 1 serves again: serengpt-small@")
@@ -49,6 +46,36 @@ def test_models_walk_from_the_first_version_to_a_refusal_and_back(registry: Path
     assert "serves" in listed
     assert "0.499" in listed
     assert run(registry, "verify").output == "3 versions are what their records say\n"
+
+
+def test_models_measure_adds_more_cases_and_refuses_what_is_no_measurement(
+    registry: Path, tmp_path: Path, measure: Measure
+) -> None:
+    shipped, path = serengpt_folder(), tmp_path / "found.json"
+    run(registry, "add", str(shipped))
+    path.write_bytes(msgspec.json.encode(measure(shipped, cases=80)))
+    assert run(registry, "measure", "1", "--metrics", str(path)).output == (
+        "version 1 is measured on a shop, 80 cases, 80 slates\n"
+    )
+    assert " 80 " in run(registry, "list").output
+    for content in (b"", b"[", b'{"evaluation": "shop"}', b"\xff", b"[" * 100_000):
+        path.write_bytes(content)
+        refused = run(registry, "measure", "1", "--metrics", str(path))
+        assert isinstance(refused.exception, ConfigError)
+        assert "write it with seren evaluate gate" in str(refused.exception)
+
+
+def test_promotion_follows_the_configuration(
+    registry: Path, tmp_path: Path, measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped, path = serengpt_folder(), tmp_path / "found.json"
+    for novelty in (0.5, 0.4):
+        path.write_bytes(msgspec.json.encode(measure(shipped, novelty=novelty)))
+        run(registry, "add", str(shipped), "--metrics", str(path))
+    run(registry, "promote", "1")
+    assert run(registry, "promote", "2").exit_code == 1
+    monkeypatch.setenv("SEREN_PROMOTION_NOVELTY_DROP", "0.21")
+    assert run(registry, "promote", "2").output == "version 2 serves\n"
 
 
 def test_version_without_metrics_is_listed_and_never_promoted(registry: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pytest
 from models.entities import Behaviour, Digest
 from models.errors import CheckpointError
 from models.pretrained import serengpt_folder
-from models.registry import Gate, Measured, Metrics, Registry
+from models.registry import Gate, Metrics, Registry
 from models.serengpt import embedded
 from models.serengpt.checkpoint import read_checkpoint
 from models.serengpt.engine import ImagineRequest, ScoreRequest
@@ -24,8 +24,7 @@ from streams.engines.named import LoadedEngine, checkpoint_folder, load_engine
 
 DIGEST = Digest(history=(Behaviour("purchase", "red retrospot mug", 1, 1),))
 ASK = ScoreRequest(digest=DIGEST, titles=("blue mug", "wall clock"))
-ONE = Measured(name="m", mean=1.0, low=1.0, high=1.0)
-METRICS = Metrics(evaluation="e", ranking=ONE, novelty=ONE, diversity=ONE)
+Measure = Callable[..., Metrics]
 
 
 class Closed:
@@ -47,7 +46,7 @@ class Closed:
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Registry:
+def registry(tmp_path: Path, measure: Measure) -> Registry:
     """Versions a, b and c; a serves."""
     made = Registry(tmp_path / "registry")
     for name in "abc":
@@ -55,7 +54,7 @@ def registry(tmp_path: Path) -> Registry:
         shutil.copytree(serengpt_folder(), folder, ignore=shutil.ignore_patterns("*.safetensors"))
         manifest = folder / "ct2" / "manifest.json"
         manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"name": name}))
-        made.add(folder, metrics=METRICS, parent=None, created_ms=1)
+        made.add(folder, metrics=measure(folder), parent=None, created_ms=1)
     assert made.promote(1, gate=Gate()) == ()
     return made
 

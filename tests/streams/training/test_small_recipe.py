@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -11,10 +12,12 @@ import pytest
 
 from models.errors import ConfigError
 from models.pretrained import serengpt_folder
-from models.registry import Measured, Metrics
+from models.registry import Metrics
 from streams.cli import cli
 from streams.training.small_recipe import VARIANTS, package, stages
 from streams.training.stages import Stage
+
+Measure = Callable[..., Metrics]
 
 
 def planned(folder: Path, *, ablation: bool = True) -> list[Stage]:
@@ -58,19 +61,13 @@ def test_who_is_taught_without_profile_begins_without_one_and_is_asked_without_o
     assert all(str(tmp_path / "sft") in found[name] for name in VARIANTS if name not in taught)
 
 
-def measured(folder: Path, name: str, *, ranking: float, novelty: float = 0.5) -> None:
-    def one(what: str, mean: float) -> Measured:
-        return Measured(name=what, mean=mean, low=mean, high=mean)
-
-    metrics = Metrics(
-        evaluation="shop", ranking=one("NDCG@10", ranking), novelty=one("new", novelty), diversity=one("titles", 28.0)
-    )
-    (folder / "measured").mkdir(exist_ok=True)
-    (folder / "measured" / f"{name}.json").write_bytes(msgspec.json.encode(metrics))
-
-
-def test_candidate_is_shipped_if_it_passes_the_gate_and_ranks_better(tmp_path: Path) -> None:
+def test_candidate_is_shipped_if_it_passes_the_gate_and_ranks_better(tmp_path: Path, measure: Measure) -> None:
     shipped = serengpt_folder()
+    (tmp_path / "measured").mkdir()
+
+    def measured(folder: Path, name: str, **means: float) -> None:
+        (folder / "measured" / f"{name}.json").write_bytes(msgspec.json.encode(measure(shipped, **means)))
+
     for name in ("sft", "ipo"):
         shutil.copytree(shipped, tmp_path / name)
     measured(tmp_path, "shipped", ranking=0.25)
