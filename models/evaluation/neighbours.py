@@ -46,23 +46,38 @@ class Neighbours:
     """How often items were wanted together, kept as sets; a pair's likeness is counted when it is first asked for.
 
     Args:
-        samples: of the train part.
+        samples: that may teach; more can be learnt later.
         catalogue: gives the rows.
         together: what makes a set.
     """
 
     def __init__(self, samples: Iterable[Sample], catalogue: Catalogue, *, together: Together) -> None:
+        self._together_in = together
+        self._catalogue = catalogue
+        self._size = len(catalogue)
+        self._numbers: dict[tuple[str, int], int] = {}
+        self._sets: list[Rows] = []
+        self._of: defaultdict[int, list[int]] = defaultdict(list)
+        self._counts = np.zeros(self._size)
+        self._kept: dict[int, tuple[Rows, NDArray[np.float32]]] = {}
+        self.learn(samples)
+
+    def learn(self, samples: Iterable[Sample]) -> None:
+        """Count more samples; in any portions they come to the same."""
         sets: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
         for sample in samples:
-            sets[sample.user_id, sample.as_of_ms if together == "day" else 0].update(wanted_rows(sample, catalogue))
-        self._sets = [np.array(sorted(rows), dtype=np.int64) for rows in sets.values()]
-        self._of: defaultdict[int, list[int]] = defaultdict(list)
-        for number, rows in enumerate(self._sets):
-            for row in rows.tolist():
+            key = (sample.user_id, sample.as_of_ms if self._together_in == "day" else 0)
+            sets[key].update(wanted_rows(sample, self._catalogue))
+        for key, rows in sets.items():
+            number = self._numbers.setdefault(key, len(self._sets))
+            if number == len(self._sets):
+                self._sets.append(np.zeros(0, dtype=np.int64))
+            new = np.setdiff1d(np.array(sorted(rows), dtype=np.int64), self._sets[number])
+            self._sets[number] = np.concatenate((self._sets[number], new))
+            self._counts[new] += 1.0
+            for row in new.tolist():
                 self._of[row].append(number)
-        self._size = len(catalogue)
-        self._counts = np.array([len(self._of.get(row, ())) for row in range(self._size)], dtype=np.float64)
-        self._kept: dict[int, tuple[Rows, NDArray[np.float32]]] = {}
+        self._kept.clear()
 
     def scores(self, history: Rows, items: Rows, plan: NeighbourPlan) -> list[float]:
         """One number per item: how alike it is to what the user wanted lately."""

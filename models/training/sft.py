@@ -172,7 +172,8 @@ class Training:
         model: is trained in place.
         rows: to draw from.
         validation: rows of the validation part; empty: no looks, and the phase runs all its steps.
-        save: where state is kept between looks; None keeps none.
+        save: where state is kept, as often as there are looks; None keeps none.
+        weights: how often each row is drawn; by its age, as the phase says, if left out.
     """
 
     def __init__(
@@ -185,6 +186,7 @@ class Training:
         validation: Sequence[Example],
         seed: int,
         save: Path | None,
+        weights: Sequence[float] | None = None,
     ) -> None:
         self.model = model
         self._tokenizer = tokenizer
@@ -193,7 +195,7 @@ class Training:
         self._validation = validation
         self._seed = seed
         self._save = save
-        self._weights = recency_weights(rows, half_life_days=phase.half_life_days)
+        self._weights = recency_weights(rows, half_life_days=phase.half_life_days) if weights is None else weights
         self._blank = tuple(reference_ids(tokenizer)[:-1])
         self._optimiser = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98), weight_decay=phase.weight_decay)
         self.done = 0
@@ -207,14 +209,20 @@ class Training:
             loss = self._step(self.done)
             self.done += 1
             looked = None
-            if self._validation and (self.done % phase.check_steps == 0 or self.done == phase.steps):
-                looked = validation_loss(self.model, self._validation, self._tokenizer)
-                if looked < self.best_loss:
-                    self.best_step, self.best_loss, self._best = self.done, looked, self._copy()
+            if self.done % phase.check_steps == 0 or self.done == phase.steps:
+                looked = self._look()
                 self._keep()
             watch(Step(phase.name, self.done, loss, looked))
         if self._validation:
             self.model.load_state_dict(self._best)
+
+    def _look(self) -> float | None:
+        if not self._validation:
+            return None
+        looked = validation_loss(self.model, self._validation, self._tokenizer)
+        if looked < self.best_loss:
+            self.best_step, self.best_loss, self._best = self.done, looked, self._copy()
+        return looked
 
     def _step(self, step: int) -> float:
         """One step; its draws depend on the seed, the phase and the step alone, so resuming needs no generator's state."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import click
 
@@ -13,7 +14,8 @@ from streams.cli.options import engine_option, json_option, print_json
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from models.serengpt.engine import Engine
+    from streams.engines.named import LoadedEngine
+    from streams.evaluation.checkpoints import Said
     from streams.evaluation.questions import Questions
     from streams.evaluation.rankers import Ranked
 
@@ -33,6 +35,11 @@ _NAME = "SerenGPT"
     metavar="NAME=FOLDER",
     help="A checkpoint, any number of times; the shipped one if left out.",
 )
+@click.option(
+    "--rolling",
+    type=_FOLDER,
+    help="Dated checkpoints of `seren train refresh --every-days`: each day is ranked by the newest that ended before it.",
+)
 @click.option("--tower", type=_FOLDER, help="A tower's folder; the shipped one for the shipped log if left out.")
 @click.option("--sasrec", type=_FOLDER, help="What `seren train sasrec` wrote for this log; needs torch.")
 @click.option("--part", type=click.Choice(["test", "validation"]), default="test", show_default=True)
@@ -47,6 +54,7 @@ def ranking(
     *,
     folder: Path | None,
     models: tuple[str, ...],
+    rolling: Path | None,
     tower: Path | None,
     sasrec: Path | None,
     part: Literal["test", "validation"],
@@ -66,7 +74,6 @@ def ranking(
     from rich.console import Console
 
     from models.pretrained import serengpt_folder, tower_folder
-    from streams.engines.named import load_engine
     from streams.evaluation.checkpoints import named_folder
     from streams.evaluation.questions import read_questions
     from streams.evaluation.table import measure, outcome
@@ -78,11 +85,12 @@ def ranking(
     with console.status("Replaying the log through the profiles"):
         questions = read_questions(recorded, part=part, seed=seed, limit=limit)
     chosen_tower = tower or (None if folder else tower_folder())
-    others = list(_baselines(questions, chosen_tower, sasrec, seed=seed, console=console))
+    others = list(_baselines(questions, chosen_tower, sasrec, on_the_eve=bool(rolling), seed=seed, console=console))
     ranked: list[Ranked] = []
     if not without_serengpt:
-        loaded = ((name, load_engine(engine, str(path), threads=threads)) for name, path in named)
-        ranked += _checkpoints(questions, loaded, others, seed=seed, cache=cache, console=console)
+        load = partial(_load, engine, threads)
+        answers = _answers(questions, named, rolling, load, cache=cache, console=console)
+        ranked += _checkpoints(questions, answers, others, seed=seed)
     ranked += others
     found = outcome(
         measure(ranked, questions.reported, seed=seed), questions.reported, log=questions.name, part=part, seed=seed
@@ -93,26 +101,56 @@ def ranking(
         _show(found)
 
 
-def _checkpoints(
+class _Answers(NamedTuple):
+    """What a checkpoint, or several dated ones in turn, said under one name."""
+
+    name: str
+    model_id: str
+    said: Said
+
+
+def _load(engine: str, threads: int, folder: Path) -> LoadedEngine:
+    from streams.engines.named import load_engine
+
+    return load_engine(engine, str(folder), threads=threads)
+
+
+def _answers(
     questions: Questions,
-    loaded: Iterable[tuple[str, Engine]],
-    others: list[Ranked],
+    named: Sequence[tuple[str, Path]],
+    rolling: Path | None,
+    load: Callable[[Path], LoadedEngine],
     *,
-    seed: int,
     cache: Path | None,
     console: Console,
-) -> Iterator[Ranked]:
+) -> Iterator[_Answers]:
+    """Each checkpoint's answers, then those of the dated ones, of which the first named is the oldest."""
+    from streams.evaluation.checkpoints import ask_checkpoint
+    from streams.evaluation.kept import KeptScores
+    from streams.evaluation.rolling import ask_dated
+    from streams.training.refreshing import dated_checkpoints, trained_until
+
+    kept = KeptScores(cache) if cache else None
+    if rolling is not None:
+        (name, base), cut_ms = named[0], trained_until(named[0][1], questions.log.split)
+        dated = dated_checkpoints(rolling, base=base, base_cut_ms=cut_ms)
+        found = ask_dated(dated, load, questions, kept=kept, console=console)
+        yield _Answers(f"{name}, refreshed", ", ".join(found.model_ids), found.said)
+    for name, folder in named:
+        engine = load(folder)
+        yield _Answers(name, engine.model_id, ask_checkpoint(name, engine, questions, kept=kept, console=console))
+        engine.close()
+
+
+def _checkpoints(questions: Questions, answers: Iterable[_Answers], others: list[Ranked], *, seed: int) -> Iterator[Ranked]:
     """Each checkpoint alone, and joined with the tower and the season where those are."""
     from streams.evaluation.blends import with_relevance, with_season
-    from streams.evaluation.checkpoints import ask_checkpoint, rank_checkpoint
-    from streams.evaluation.kept import KeptScores
+    from streams.evaluation.checkpoints import rank_checkpoint
     from streams.evaluation.rankers import EVE, TOWER
 
     rows = {row.name: row for row in others}
-    kept = KeptScores(cache) if cache else None
-    for name, engine in loaded:
-        said = ask_checkpoint(name, engine, questions, kept=kept, console=console)
-        yield from rank_checkpoint(name, engine.model_id, said, questions, seed=seed)
+    for name, model_id, said in answers:
+        yield from rank_checkpoint(name, model_id, said, questions, seed=seed)
         if TOWER in rows:
             yield with_relevance(name, questions, rows[TOWER], said, seed=seed)
             days, row = rows[EVE].half_life_days, f"{name} x relevance x season"
@@ -120,7 +158,7 @@ def _checkpoints(
 
 
 def _baselines(
-    questions: Questions, tower: Path | None, sasrec: Path | None, *, seed: int, console: Console
+    questions: Questions, tower: Path | None, sasrec: Path | None, *, on_the_eve: bool, seed: int, console: Console
 ) -> Iterator[Ranked]:
     from streams.evaluation.blends import with_season
     from streams.evaluation.rankers import EVE, TOWER, baselines
@@ -134,6 +172,11 @@ def _baselines(
         if TOWER in rows:
             half_life_days = rows[EVE].half_life_days
             yield with_season("tower x season", questions, rows[TOWER], None, half_life_days=half_life_days, seed=seed)
+        if on_the_eve:
+            from streams.evaluation.rolling import eve_baselines
+
+            status.update("Baselines: item-kNN on the eve")
+            yield from eve_baselines(questions, rows, seed=seed)
         if sasrec is not None:
             from streams.evaluation.sequential import rank_sasrec
 

@@ -18,6 +18,7 @@ from streams.cli.train_data import data
 from streams.cli.train_denoise import denoise
 from streams.cli.train_distil import distil
 from streams.cli.train_pairs import pairs
+from streams.cli.train_refresh import refresh_command
 from streams.cli.train_sasrec import sasrec
 from streams.cli.train_season import season
 from streams.cli.train_small import small
@@ -47,6 +48,7 @@ def train_group() -> None:
 
 
 train_group.add_command(tower)
+train_group.add_command(refresh_command)
 train_group.add_command(sasrec)
 train_group.add_command(season)
 train_group.add_command(distil)

@@ -59,10 +59,10 @@ def ask_checkpoint(name: str, engine: Engine, questions: Questions, *, kept: Kep
         SerenError: the engine failed.
     """
     catalogue = questions.log.catalogue
-    validation = _scored(questions.validation.cases, engine, catalogue, kept, console, f"{name}: validation")
+    validation = scored_cases(questions.validation.cases, engine, catalogue, kept, console, f"{name}: validation")
     if questions.reported is questions.validation:
         return Said(validation, validation)
-    return Said(validation, _scored(questions.reported.cases, engine, catalogue, kept, console, f"{name}: reported"))
+    return Said(validation, scored_cases(questions.reported.cases, engine, catalogue, kept, console, f"{name}: reported"))
 
 
 def rank_checkpoint(name: str, model_id: str, said: Said, questions: Questions, *, seed: int) -> Iterator[Ranked]:
@@ -90,9 +90,10 @@ def rank_checkpoint(name: str, model_id: str, said: Said, questions: Questions, 
     yield Ranked(name=f"{name}, without profile", scores=serengpt.prior(said.reported), model_id=model_id, is_baseline=False)
 
 
-def _scored(
+def scored_cases(
     given: Sequence[Case], engine: Engine, catalogue: Catalogue, kept: KeptScores | None, console: Console, what: str
 ) -> list[tuple[Scored, ...]]:
+    """Every title of the cases, from what is kept or from the engine. Raises SerenError: the engine failed."""
     found = kept.find(engine, given, catalogue) if kept else None
     if found is not None:
         return found

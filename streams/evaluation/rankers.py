@@ -117,12 +117,12 @@ def _neighbours(questions: Questions) -> dict[str, Answer]:
     def answer(plan: NeighbourPlan) -> Answer:
         return lambda asked: by_neighbours(sets[plan.together], asked.past, asked.items, plan)
 
-    return {
-        f"together in a {plan.together}, shrinkage {plan.shrinkage:g}, decay {plan.decay:g}, newest {plan.history}": answer(
-            plan
-        )
-        for plan in PLANS
-    }
+    return {named(plan): answer(plan) for plan in PLANS}
+
+
+def named(plan: NeighbourPlan) -> str:
+    """A plan in words, as the table tells which one was chosen."""
+    return f"together in a {plan.together}, shrinkage {plan.shrinkage:g}, decay {plan.decay:g}, newest {plan.history}"
 
 
 def slate_fillers(questions: Questions, *, tower: Path, seed: int) -> dict[str, Answer]:

@@ -1,1 +1,1 @@
-"""The training of the small SerenGPT as one piece of work: its stages, in order."""
+"""Training as pieces of work: the stages of the small SerenGPT in order, and refreshes that follow each other."""

@@ -54,3 +54,12 @@ def test_together_by_user_counts_all_that_a_user_wanted_as_one_set() -> None:
 def test_a_user_without_a_past_gets_zeros() -> None:
     found = Neighbours(DAYS, CATALOGUE, together="day")
     assert by_neighbours(found, [np.zeros(0, dtype=np.int64)], [ALL], NeighbourPlan()) == [[0.0] * 4]
+
+
+@pytest.mark.parametrize("plan", [NeighbourPlan(), NeighbourPlan(together="user")])
+def test_learning_in_portions_comes_to_the_same(plan: NeighbourPlan) -> None:
+    found = Neighbours(DAYS[:1], CATALOGUE, together=plan.together)
+    found.scores(ALL, ALL, plan)  # what is kept of it must not outlive the next portion
+    for sample in DAYS[1:]:
+        found.learn([sample])
+    assert found.scores(ALL, ALL, plan) == _scores(*ALL.tolist(), plan=plan)
