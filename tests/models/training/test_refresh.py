@@ -93,8 +93,10 @@ def test_refresh_learns_the_window_and_says_where_it_comes_from(made: Any, base:
     refreshed = _refresh(made, base, tmp_path, [*BEFORE, *SINCE], steps=20, replay_ratio=0.0)
     old, new = load_engine(base, threads=1), load_engine(tmp_path, threads=1)
     asked = [ScoreRequest(digest=SINCE[0].digest, titles=("tea towel",))]
-    [[before]], [[after]] = old.score(asked), new.score(asked)
-    assert after.logprob > before.logprob + 1.0
+    [before], [after] = old.score(asked), new.score(asked)
+    assert isinstance(before, tuple)
+    assert isinstance(after, tuple)
+    assert after[0].logprob > before[0].logprob + 1.0
     record = read_record(tmp_path)
     assert record == refreshed.record
     assert record is not None
