@@ -7,7 +7,7 @@ what a user did (`Event`), and what was made of it (`Request`, `Candidate`, `Sco
 from __future__ import annotations
 
 import zlib
-from typing import Annotated, Literal, NewType
+from typing import Annotated, Final, Literal, NewType
 
 from msgspec import Meta, Struct
 
@@ -32,7 +32,7 @@ Tier = Literal["serengpt", "distilled", "category", "last_good", "nothing"]
 TagFamily = Literal["category", "brand", "attribute", "interest", "scenario"]
 
 # Types that name an item, and those of them that say that the user wanted it (papers.md 2.2: intentional feedback).
-ITEM_EVENTS = frozenset({"expose", "click", "favourite", "cart", "purchase", "cancel", "hide"})
+ITEM_EVENTS: Final = frozenset({"expose", "click", "favourite", "cart", "purchase", "cancel", "hide"})
 POSITIVE_EVENTS = frozenset({"click", "favourite", "cart", "purchase"})
 
 

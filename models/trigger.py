@@ -75,12 +75,13 @@ def fire(profile: Profile, as_of_ms: int) -> TriggerReason:
 
 
 def _reason(profile: Profile, event: Event, policy: TriggerPolicy) -> TriggerReason | None:
-    if event.ts_ms < policy.start_ms:
+    ts_ms, kind = event.ts_ms, event.type
+    if ts_ms < policy.start_ms:
         return None
-    if event.type == "search":
+    if kind == "search":
         return "search"
-    if event.type == "visit":
-        fresh = profile.asked_ms >= 0 and event.ts_ms - profile.asked_ms < policy.slate_age_s * 1000
+    if kind == "visit":
+        fresh = profile.asked_ms >= 0 and ts_ms - profile.asked_ms < policy.slate_age_s * 1000
         return None if fresh else "visit"
     if profile.asked_ms >= 0 and profile.mass > 0.0 and drift(profile) >= policy.drift_ratio:
         return "drift"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -32,18 +32,18 @@ MESSAGE_BYTES = 65_536
 # character. The longest possible one has some 215,000 bytes.
 INTERNAL_BYTES = 262_144
 _DAY_MS = 86_400_000
-_EVENT_IDS = ("user_id", "event_id", "item_id", "surface", "slate_id")
+_EVENT_IDS: Final = ("user_id", "event_id", "item_id", "surface", "slate_id")
 
 _T = TypeVar("_T")
-_event_decoder = msgspec.json.Decoder(Event)
+_event_decoder: Final = msgspec.json.Decoder(Event)
 _item_decoder = msgspec.json.Decoder(Item)
 _attributes_decoder = msgspec.json.Decoder(UserAttributes)
 _request_decoder = msgspec.msgpack.Decoder(PackedRequest)
-_request_encoder = msgspec.msgpack.Encoder()
+_request_encoder: Final = msgspec.msgpack.Encoder()
 _question_decoder = msgspec.msgpack.Decoder(ProfilingRequest)
 _answer_decoder = msgspec.json.Decoder(ProfileTags)
 _label_decoder = msgspec.json.Decoder(SerendipityLabel)
-_encoder = msgspec.json.Encoder()
+_encoder: Final = msgspec.json.Encoder()
 _PLACE = re.compile(r"\$\[(\d{1,3})\]")
 
 
@@ -53,6 +53,9 @@ class ClockBounds:
 
     ahead_ms: int = _DAY_MS
     behind_ms: int = 3_653 * _DAY_MS  # ten years
+
+
+_CLOCK_BOUNDS: Final = ClockBounds()
 
 
 def decode_event(value: bytes, *, clock_ms: int | None = None, bounds: ClockBounds | None = None) -> Event:
@@ -75,17 +78,18 @@ def decode_event(value: bytes, *, clock_ms: int | None = None, bounds: ClockBoun
         models.errors.DecodeError: event: Invalid enum value 'nap' - at `$.type`
     """
     event = _decode(_event_decoder, value, "event")
-    if not value.isascii() or b"\\u" in value:
+    if not value.isascii() or (b"\\" in value and b"\\u" in value):  # one byte is found in a tenth of the time of two
         for name in _EVENT_IDS:
             _check_id("event", name, getattr(event, name) or "")
-    if event.item_id is None and event.type in ITEM_EVENTS:
-        message = f"event: type {event.type!r} needs an item_id"
+    kind = event.type
+    if event.item_id is None and kind in ITEM_EVENTS:
+        message = f"event: type {kind!r} needs an item_id"
         raise DecodeError(message)
-    if event.type == "search" and not event.query:
+    if kind == "search" and not event.query:
         message = "event: type 'search' needs a query that is not empty"
         raise DecodeError(message)
     if clock_ms is not None:
-        _check_clock(event.ts_ms, clock_ms, bounds or ClockBounds())
+        _check_clock(event.ts_ms, clock_ms, bounds or _CLOCK_BOUNDS)
     return event
 
 

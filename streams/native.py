@@ -21,6 +21,7 @@ MODULES = (
     "models/decay.py",
     "models/serendipity.py",
     "models/trigger.py",
+    "models/profiles/belief.py",
     "models/profiles/digest.py",
     "models/profiles/features.py",
     "models/profiles/history.py",

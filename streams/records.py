@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Final, Protocol, final
 
 from models.entities import Event
 from models.errors import DecodeError
 from streams import topics
 from streams.deadletters.letter import Source
 
-_LAST_MS = 2**54  # twice the newest time that an event can have: a replay's end lies a day after its last event
-_MILLIS_DIGITS = 17  # of that number
+_LAST_MS: Final = 2**54  # twice the newest time that an event can have: a replay's end lies a day after its last event
+_MILLIS_DIGITS: Final = 17  # of that number
 
 
 class Record(Source, Protocol):
@@ -21,13 +21,21 @@ class Record(Source, Protocol):
         """The broker's clock."""
 
 
-class Decoded(NamedTuple):
+@final
+class Decoded:
     """One record of a batch: an event, or only a move of event time. `arrived_ms` is the broker's clock at the record."""
 
-    offset: int
-    event: Event | None
-    watermark_ms: int
-    arrived_ms: int
+    __slots__ = ("arrived_ms", "event", "offset", "watermark_ms")
+
+    def __init__(self, offset: int, event: Event | None, watermark_ms: int, arrived_ms: int) -> None:
+        self.offset = offset
+        self.event = event
+        self.watermark_ms = watermark_ms
+        self.arrived_ms = arrived_ms
+
+    def without_event(self) -> Decoded:
+        """The move of event time alone."""
+        return Decoded(self.offset, None, self.watermark_ms, self.arrived_ms)
 
 
 def check_key(record: Record, user_id: str) -> None:

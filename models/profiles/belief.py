@@ -1,25 +1,39 @@
-"""One tag of a user's pool. A file of its own: it stays Python where the rest of the profiles is compiled (`make native`)."""
+"""One tag of a user's pool."""
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import final
 
 
-class Belief(Struct, array_like=True, gc=False):
+@final
+class Belief:
     """One tag of the pool. `weight` is in forward-decay form; days count from 1970.
 
     `newest` is the offset of the newest event that it rests on (-1: none); the one before it lies `back` earlier (0: none).
     """
 
-    weight: float
-    count: int
-    last_day: int
-    approved_day: int = 0
-    cycles: int = 0
-    issued_count: int = 0
-    issued_positives: int = 0
-    newest: int = -1
-    back: int = 0
+    __slots__ = (
+        "approved_day",
+        "back",
+        "count",
+        "cycles",
+        "issued_count",
+        "issued_positives",
+        "last_day",
+        "newest",
+        "weight",
+    )
+
+    def __init__(self, weight: float, count: int, last_day: int, newest: int = -1) -> None:
+        self.weight = weight
+        self.count = count
+        self.last_day = last_day
+        self.approved_day = 0
+        self.cycles = 0
+        self.issued_count = 0
+        self.issued_positives = 0
+        self.newest = newest
+        self.back = 0
 
     @property
     def evidence(self) -> tuple[int, ...]:

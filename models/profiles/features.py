@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import re
 from sys import intern
-from typing import NamedTuple, get_args
+from typing import Final, final, get_args
 
 from models.entities import Item, TagFamily, fingerprint
 
-FAMILIES: tuple[TagFamily, ...] = get_args(TagFamily)
+FAMILIES: Final[tuple[TagFamily, ...]] = get_args(TagFamily)
 _WORD = re.compile(r"\w[\w'-]*")
 _QUERY_WORDS = 3  # longest tag that is looked for in a query
 _QUERY_LIMIT = 8  # tags that one query may give
 
 
-class ItemFeatures(NamedTuple):
+@final
+class ItemFeatures:
     """Fingerprints of the leaf category, brand and seller (0: none), and the tags that an event on the item speaks for."""
 
-    name: int
-    category: int
-    brand: int
-    seller: int
-    tags: tuple[str, ...]
+    __slots__ = ("brand", "category", "name", "seller", "tags")
+
+    def __init__(self, *, name: int, category: int, brand: int, seller: int, tags: tuple[str, ...]) -> None:
+        self.name = name
+        self.category = category
+        self.brand = brand
+        self.seller = seller
+        self.tags = tags
 
 
 def item_features(item: Item, *, max_tag_bytes: int) -> ItemFeatures:

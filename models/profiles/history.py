@@ -5,23 +5,26 @@ Exposures are no behaviour and are left out (papers.md 2.2: reliable behaviours 
 
 from __future__ import annotations
 
+from typing import Final
+
 from models.entities import Event
 from models.profiles.features import cut
 from models.profiles.policy import HistoryPolicy
-from models.profiles.state import Profile, deed, deed_bytes
+from models.profiles.state import Deed, Profile, deed_bytes
 
-_RECORDED = frozenset({"click", "favourite", "cart", "purchase", "cancel", "search", "hide"})
+_RECORDED: Final = frozenset({"click", "favourite", "cart", "purchase", "cancel", "search", "hide"})
 
 
 def record(profile: Profile, event: Event, offset: int, policy: HistoryPolicy) -> None:
     """Appends the event when it is deliberate, and lets the oldest go until both bounds hold."""
-    if event.type not in _RECORDED:
+    kind = event.type
+    if kind not in _RECORDED:
         return
     text = event.item_id
-    if event.type == "search" or text is None:
+    if text is None or kind == "search":
         text = cut(event.query or "", policy.max_query_bytes)
     deeds = profile.deeds
-    deeds.append(deed((offset, event.ts_ms, event.type, text)))
+    deeds.append(Deed(offset, event.ts_ms, kind, text))
     profile.deeds_bytes += deed_bytes(text)
     while len(deeds) > policy.top or profile.deeds_bytes > policy.bytes:
         profile.deeds_bytes -= deed_bytes(deeds.pop(0).text)

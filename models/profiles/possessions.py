@@ -14,19 +14,19 @@ _T = TypeVar("_T")
 
 def move(profile: Profile, event: Event, item: ItemFeatures, day: int, policy: PossessionPolicy) -> None:
     """Moves the item between cart, ownership and rejection, as the event says."""
-    name = item.name
-    if event.type == "purchase":
-        profile.in_cart.pop(name, None)
-        profile.rejected.pop(name, None)
+    name, kind = item.name, event.type
+    if kind == "purchase":
+        _take(profile.in_cart, name)
+        _take(profile.rejected, name)
         _put(profile.owned, name, None, policy.max_owned)
-    elif event.type == "cart":
+    elif kind == "cart":
         _put(profile.in_cart, name, None, policy.max_in_cart)
-    elif event.type == "cancel":
-        profile.owned.pop(name, None)
-        profile.in_cart.pop(name, None)
+    elif kind == "cancel":
+        _take(profile.owned, name)
+        _take(profile.in_cart, name)
         _put(profile.rejected, name, day, policy.max_rejected)
-    elif event.type == "hide":
-        profile.in_cart.pop(name, None)
+    elif kind == "hide":
+        _take(profile.in_cart, name)
         _put(profile.rejected, name, day, policy.max_rejected)
 
 
@@ -35,9 +35,14 @@ def rejected(profile: Profile, day: int, policy: PossessionPolicy) -> list[int]:
     return [name for name, since in profile.rejected.items() if day - since <= policy.reject_days]
 
 
+def _take(items: dict[int, _T], name: int) -> None:
+    if items and name in items:
+        del items[name]
+
+
 def _put(items: dict[int, _T], name: int, value: _T, limit: int) -> None:
     """The newest is the last one; past the limit the oldest goes."""
-    items.pop(name, None)
+    _take(items, name)
     items[name] = value
     if len(items) > limit:
         del items[next(iter(items))]

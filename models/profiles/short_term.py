@@ -57,7 +57,7 @@ def learn(profile: Profile, tags: tuple[str, ...], weight: float, ts_ms: int, of
     for tag in tags:
         belief = pool.get(tag)
         if belief is None:
-            pool[tag] = Belief(gain, 1, day, newest=offset)
+            pool[tag] = Belief(gain, 1, day, offset)
             profile.pool_bytes += belief_bytes(tag)
             continue
         belief.weight += gain

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Callable
-from functools import partial
-from itertools import accumulate, pairwise
-from typing import Any, NamedTuple, cast, get_args
+from typing import Any, Final, cast, final, get_args
 
 import msgspec
 
@@ -23,27 +20,29 @@ from models.profiles.features import FAMILIES
 from models.profiles.inferred import Inference, check, inference_bytes
 from models.profiles.policy import BELIEF_OVERHEAD_BYTES, DEED_OVERHEAD_BYTES, MAX_VISIT_DAYS
 
-VERSION = 2
-INFERRED_VERSION = 3  # the same with an `Inference` behind it: written of users who have one
-_DAY_ENTRY = struct.Struct("<IH")
-_NEVER = 15  # index of no visit day; the window and today are at most 15
-_TYPES: tuple[EventType, ...] = get_args(EventType)
-_CODES = {name: code for code, name in enumerate(_TYPES)}
-_FAMILY_PLACES: dict[str, int] = {family: place for place, family in enumerate(FAMILIES)}
+VERSION: Final = 2
+INFERRED_VERSION: Final = 3  # the same with an `Inference` behind it: written of users who have one
+_DAY_ENTRY: Final = struct.Struct("<IH")
+_NEVER: Final = 15  # index of no visit day; the window and today are at most 15
+_TYPES: Final[tuple[EventType, ...]] = get_args(EventType)
+_CODES: Final = {name: code for code, name in enumerate(_TYPES)}
+_FAMILY_PLACES: Final[dict[str, int]] = {family: place for place, family in enumerate(FAMILIES)}
 
 
-class Deed(NamedTuple):
+@final
+class Deed:
     """One event of the recent history; `text` is an item id, or the query of a search."""
 
-    offset: int
-    ts_ms: int
-    type: EventType
-    text: str
+    __slots__ = ("offset", "text", "ts_ms", "type")
+
+    def __init__(self, offset: int, ts_ms: int, type: EventType, text: str) -> None:  # noqa: A002  # the event's own word
+        self.offset = offset
+        self.ts_ms = ts_ms
+        self.type = type
+        self.text = text
 
 
-deed: Callable[[tuple[int, int, EventType, str]], Deed] = partial(tuple.__new__, Deed)  # half the time of Deed(...)
-
-
+@final
 class Profile:
     """Cognition profile and trigger state of one user. `offset` is that of the last event applied (-1: none)."""
 
@@ -125,15 +124,9 @@ def encode(profile: Profile) -> bytes:
         >>> decode(encode(Profile())).offset
         -1
     """
-    pool: tuple[dict[str, Belief], ...] = tuple({} for _ in FAMILIES)
-    for tag, belief in profile.pool.items():
-        family, _, text = tag.partition(":")
-        pool[_FAMILY_PLACES[family]][text] = belief
-    offsets, times, types, texts = zip(*profile.deeds, strict=True) if profile.deeds else ((), (), (), ())
-    days = profile.visit_days
+    deeds, days, inference = profile.deeds, profile.visit_days, profile.inference
     place = {day: index for index, day in enumerate(days)}
     place[0] = _NEVER
-    inference = profile.inference
     fields = (
         VERSION if inference is None else INFERRED_VERSION,
         profile.offset,
@@ -145,20 +138,20 @@ def encode(profile: Profile) -> bytes:
         profile.landmark_ms,
         profile.mass,
         profile.pool_bytes,
-        pool,
+        _pack_pool(profile.pool),
         profile.approved_cycle,
         profile.deeds_bytes,
-        _steps(offsets),
-        _steps(times),
-        bytes([_CODES[name] for name in types]),
-        texts,
+        _steps([deed.offset for deed in deeds]),
+        _steps([deed.ts_ms for deed in deeds]),
+        bytes([_CODES[deed.type] for deed in deeds]),
+        [deed.text for deed in deeds],
         array("I", profile.recent_ids).tobytes(),
         array("H", days).tobytes(),
         _pack_seen(profile.seen_categories, place),
         _pack_seen(profile.seen_brands, place),
         _pack_seen(profile.seen_sellers, place),
-        array("I", profile.owned).tobytes(),
-        array("I", profile.in_cart).tobytes(),
+        array("I", list(profile.owned)).tobytes(),
+        array("I", list(profile.in_cart)).tobytes(),
         _pack_days(profile.rejected),
         profile.pending,
         profile.pending_since_ms,
@@ -237,11 +230,8 @@ def _restore(fields: _Fields, expected: int) -> Profile:
     if version != expected:
         message = f"version {version}"
         raise ValueError(message)
-    profile.pool = {
-        f"{family}:{text}": belief for family, tags in zip(FAMILIES, pool, strict=True) for text, belief in tags.items()
-    }
-    names = [_TYPES[code] for code in types]
-    profile.deeds = list(map(deed, zip(accumulate(offsets), accumulate(times), names, texts, strict=True)))
+    profile.pool = _unpack_pool(pool)
+    profile.deeds = _unpack_deeds(offsets, times, types, texts)
     profile.recent_ids = _numbers("I", recent_ids)
     profile.visit_days = days = _numbers("H", visit_days)
     if len(days) > MAX_VISIT_DAYS + 1:
@@ -267,9 +257,57 @@ def deed_bytes(text: str) -> int:
     return DEED_OVERHEAD_BYTES + (len(text) if text.isascii() else len(text.encode()))
 
 
-def _steps(values: tuple[int, ...]) -> list[int]:
+def _pack_pool(pool: dict[str, Belief]) -> tuple[dict[str, _Tag], ...]:
+    """The tags by family, each as the numbers of its belief."""
+    packed: tuple[dict[str, _Tag], ...] = ({}, {}, {}, {}, {})
+    for tag, belief in pool.items():
+        colon = tag.index(":")
+        packed[_FAMILY_PLACES[tag[:colon]]][tag[colon + 1 :]] = (
+            belief.weight,
+            belief.count,
+            belief.last_day,
+            belief.approved_day,
+            belief.cycles,
+            belief.issued_count,
+            belief.issued_positives,
+            belief.newest,
+            belief.back,
+        )
+    return packed
+
+
+def _unpack_pool(packed: tuple[dict[str, _Tag], ...]) -> dict[str, Belief]:
+    pool = {}
+    for place, family in enumerate(FAMILIES):
+        head = family + ":"
+        for text, numbers in packed[place].items():
+            weight, count, last_day, approved_day, cycles, issued_count, issued_positives, newest, back = numbers
+            pool[head + text] = belief = Belief(weight, count, last_day, newest)
+            belief.approved_day, belief.cycles, belief.back = approved_day, cycles, back
+            belief.issued_count, belief.issued_positives = issued_count, issued_positives
+    return pool
+
+
+def _unpack_deeds(offsets: list[int], times: list[int], types: bytes, texts: list[str]) -> list[Deed]:
+    if not len(offsets) == len(times) == len(types) == len(texts):
+        message = "columns of the history differ in length"
+        raise ValueError(message)
+    deeds = []
+    offset = ts_ms = 0
+    for place, text in enumerate(texts):
+        offset += offsets[place]
+        ts_ms += times[place]
+        deeds.append(Deed(offset, ts_ms, _TYPES[types[place]], text))
+    return deeds
+
+
+def _steps(values: list[int]) -> list[int]:
     """The first value, then what each one adds to the one before: most lines of a history lie close together."""
-    return [*values[:1], *(after - before for before, after in pairwise(values))]
+    steps, before = [], 0
+    for value in values:
+        steps.append(value - before)
+        before = value
+    return steps
 
 
 def _numbers(kind: str, data: bytes) -> list[int]:
@@ -281,21 +319,37 @@ def _numbers(kind: str, data: bytes) -> list[int]:
 
 def _pack_seen(seen: dict[int, int], place: dict[int, int]) -> bytes:
     """The names, then a byte each: the last two days as places in the visit days; every day in `seen` is one, or 0 (never)."""
-    places = [place[value >> 16] << 4 | place[value & 0xFFFF] for value in seen.values()]
-    return array("I", seen).tobytes() + bytes(places)
+    if not seen:
+        return b""
+    known: dict[int, int] = {}  # many names were seen on the same days
+    places = []
+    for value in seen.values():
+        packed = known.get(value, -1)
+        if packed < 0:
+            packed = known[value] = place[value >> 16] << 4 | place[value & 0xFFFF]
+        places.append(packed)
+    return array("I", list(seen)).tobytes() + bytes(places)
 
 
 def _unpack_seen(data: bytes, day: list[int]) -> dict[int, int]:
-    names = len(data) // 5 * 4
-    pairs = zip(_numbers("I", data[:names]), data[names:], strict=True)
-    return {name: day[places >> 4] << 16 | day[places & 15] for name, places in pairs}
+    count, left_over = divmod(len(data), 5)
+    if left_over:
+        message = f"{len(data)} bytes of what was seen, {left_over} too many"
+        raise ValueError(message)
+    seen, place = {}, 4 * count
+    for name in _numbers("I", data[:place]):
+        places = data[place]
+        seen[name] = day[places >> 4] << 16 | day[places & 15]
+        place += 1
+    return seen
 
 
 def _pack_days(days: dict[int, int]) -> bytes:
     return b"".join([_DAY_ENTRY.pack(name, day) for name, day in days.items()])
 
 
-_Tags = dict[str, Belief]
+_Tag = tuple[float, int, int, int, int, int, int, int, int]  # a belief, number by number
+_Tags = dict[str, _Tag]
 _Fields = tuple[
     int,  # version
     int,
@@ -327,8 +381,8 @@ _Fields = tuple[
     int,
     float,
 ]
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Fields)
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(_Fields)
 _inferred = (*get_args(_Fields), Inference)
 _INFERRED_FIELDS = len(_inferred).to_bytes(2, "big")  # as the header of a MessagePack array of 16 and more says it
 _inferred_decoder: msgspec.msgpack.Decoder[tuple[Any, ...]] = msgspec.msgpack.Decoder(tuple.__class_getitem__(_inferred))

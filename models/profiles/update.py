@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from models.entities import Event, fingerprint
 from models.profiles import history, inference, long_term, possessions, short_term, window
 from models.profiles.features import ItemFeatures
@@ -9,7 +11,7 @@ from models.profiles.policy import ProfilePolicy, day_of
 from models.profiles.state import Profile
 from models.serendipity import Flags, flags
 
-_REJECTIONS = frozenset({"cancel", "hide"})
+_REJECTIONS: Final = frozenset({"cancel", "hide"})
 
 
 def update(
@@ -39,26 +41,27 @@ def update(
 
     Cost: about 5 us for a purchase with four tags on one EPYC core.
     """
-    day = day_of(event.ts_ms)
-    long_term.close_cycle(profile, event.ts_ms, policy.long_term, policy.short_term)
+    ts_ms, kind = event.ts_ms, event.type
+    day = day_of(ts_ms)
+    long_term.close_cycle(profile, ts_ms, policy.long_term, policy.short_term)
     if not profile.visit_days or day > profile.visit_days[-1]:
         window.visit(profile, event, day, policy.window)
     judged = flags(profile, event, item, day, policy.window) if item else None
     history.record(profile, event, offset, policy.history)
     tags = item.tags if item else query_tags
-    weight = policy.short_term.event_weight.get(event.type, 0.0)
+    weight = policy.short_term.event_weight.get(kind, 0.0)
     if tags and weight:
-        short_term.learn(profile, tags, weight, event.ts_ms, offset, policy.short_term)
+        short_term.learn(profile, tags, weight, ts_ms, offset, policy.short_term)
         profile.positives += weight > 0.0
     if item:
         window.see(profile, event, item, day, policy.window)
         possessions.move(profile, event, item, day, policy.possessions)
-        if profile.inference is not None and event.type in _REJECTIONS:
+        if profile.inference is not None and kind in _REJECTIONS:
             inference.retract(profile, item.name)
     profile.recent_ids.append(fingerprint(event.event_id) if event_name is None else event_name)
     if len(profile.recent_ids) > policy.recent_event_ids:
         del profile.recent_ids[0]
     profile.events += 1
     profile.offset = offset
-    profile.last_ms = max(profile.last_ms, event.ts_ms)
+    profile.last_ms = max(profile.last_ms, ts_ms)
     return judged

@@ -7,17 +7,17 @@ and where these cannot tell whether it was seen before the late event's day, it 
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from typing import Final
 
 from models.entities import Event, Seen
 from models.profiles.features import ItemFeatures
 from models.profiles.policy import WindowPolicy
 from models.profiles.state import Profile
 
-_SEEN_TYPES = frozenset({"expose"})
-_SEEN_TYPES_WITHOUT_IMPRESSIONS = frozenset({"expose", "click", "favourite", "cart", "purchase"})
+_SEEN_TYPES: Final = frozenset({"expose"})
+_SEEN_TYPES_WITHOUT_IMPRESSIONS: Final = frozenset({"expose", "click", "favourite", "cart", "purchase"})
 # What others do to an order or to a screen is no visit of the user.
-NO_VISIT = frozenset({"cancel"})
+NO_VISIT: Final = frozenset({"cancel"})
 
 
 def visit(profile: Profile, event: Event, day: int, policy: WindowPolicy) -> None:
@@ -38,7 +38,7 @@ def visit(profile: Profile, event: Event, day: int, policy: WindowPolicy) -> Non
 def see(profile: Profile, event: Event, item: ItemFeatures, day: int, policy: WindowPolicy) -> None:
     """Records what the event put before the user's eyes, when its type counts as seen."""
     types = _SEEN_TYPES if policy.impressions else _SEEN_TYPES_WITHOUT_IMPRESSIONS
-    if event.type not in types or day not in profile.visit_days:
+    if event.type not in types or not _visited(profile.visit_days, day):
         return
     _mark(profile.seen_categories, item.category, day, policy.max_categories)
     if item.brand:
@@ -55,9 +55,21 @@ def was_seen(seen: dict[int, int], name: int, since: int, day: int) -> bool:
 
 def days_before(profile: Profile, day: int, policy: WindowPolicy) -> list[int]:
     """The visit days that the window of an event on `day` covers, oldest first."""
+    end = days_until(profile, day)
+    return profile.visit_days[max(0, end - policy.visit_days) : end]
+
+
+def days_until(profile: Profile, day: int) -> int:
+    """How many of the visit days lie before `day`. Looked for from the end: it is nearly always the last one."""
     days = profile.visit_days
-    end = bisect_left(days, day)
-    return days[max(0, end - policy.visit_days) : end]
+    end = len(days)
+    while end and days[end - 1] >= day:
+        end -= 1
+    return end
+
+
+def _visited(days: list[int], day: int) -> bool:
+    return bool(days) and (days[-1] == day or day in days)
 
 
 def seen(profile: Profile, policy: WindowPolicy) -> Seen:
@@ -77,13 +89,17 @@ def _mark(seen: dict[int, int], name: int, day: int, limit: int) -> None:
     if value is None:
         seen[name] = day << 16
         if len(seen) > limit:
-            del seen[min(seen, key=lambda other: (seen[other], other))]
+            _forget_oldest(seen)
         return
     last = value >> 16
     if day > last:
         seen[name] = day << 16 | last
     elif (value & 0xFFFF) < day < last:
         seen[name] = last << 16 | day
+
+
+def _forget_oldest(seen: dict[int, int]) -> None:
+    del seen[min(seen, key=lambda other: (seen[other], other))]
 
 
 def _kept(seen: dict[int, int], oldest: int) -> dict[int, int]:

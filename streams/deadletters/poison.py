@@ -44,7 +44,7 @@ def withhold(partition: Partition, batch: list[Decoded], records: Sequence[Recor
             kept.append(one)
         else:
             partition.bury(topics.EVENTS, by_offset[one.offset], _unreadable(one.event.user_id, fault))
-            kept.append(one._replace(event=None))
+            kept.append(one.without_event())
     return kept
 
 
@@ -79,7 +79,7 @@ def apply_or_bury(partition: Partition, one: Decoded, record: Record) -> None:
             raise
         before.restore()
         partition.bury(topics.EVENTS, record, error)
-        partition.apply([one._replace(event=None)])
+        partition.apply([one.without_event()])
 
 
 def apply_attributes_or_bury(partition: Partition, change: tuple[int, AttributeChange], record: Record) -> None:

@@ -20,16 +20,9 @@ def believing(**tags: dict[str, int]) -> Profile:
     """A profile whose pool holds the tags with the given fields."""
     profile = Profile()
     for name, fields in tags.items():
-        profile.pool[f"interest:{name}"] = Belief(
-            1.0,
-            fields.get("count", 1),
-            20_000,
-            fields.get("approved_day", 0),
-            fields["cycles"],
-            fields.get("issued_count", 0),
-            fields.get("issued_positives", 0),
-            1,
-        )
+        profile.pool[f"interest:{name}"] = belief = Belief(1.0, fields.get("count", 1), 20_000, 1)
+        belief.approved_day, belief.cycles = fields.get("approved_day", 0), fields["cycles"]
+        belief.issued_count, belief.issued_positives = fields.get("issued_count", 0), fields.get("issued_positives", 0)
     return profile
 
 
