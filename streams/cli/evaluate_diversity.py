@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from streams.cli.options import engine_option, json_option, print_json
+from streams.cli.options import engine_option, json_option, print_json, utc_ms
 
 if TYPE_CHECKING:
     from models.metrics import Interval
@@ -97,6 +98,7 @@ def diversity(
 @_log
 @_tower
 @click.option("--part", type=click.Choice(["test", "validation"]), default="validation", show_default=True)
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="In place of a part: visit days from this one on, UTC.")
 @click.option("--limit", type=click.IntRange(min=1), default=400, show_default=True, help="Cases that are ranked.")
 @click.option("--slates", type=click.IntRange(min=1), default=400, show_default=True, help="Of them, how many get a slate.")
 @click.option("--history-only", is_flag=True, help="Ask without profile: for a checkpoint that was taught without one.")
@@ -110,6 +112,7 @@ def gate(
     folder: Path | None,
     tower: Path | None,
     part: Literal["test", "validation"],
+    since: datetime | None,
     limit: int,
     slates: int,
     history_only: bool,
@@ -120,7 +123,8 @@ def gate(
 ) -> None:
     """Ranking, novelty and diversity of one checkpoint: what `seren models add --metrics` reads and promotion decides on.
 
-    On the validation part unless told otherwise: who promotes on the test part has no test part any more.
+    On the validation part unless told otherwise: who promotes on the test part has no test part any more. A refreshed
+    checkpoint is asked about days after its cut, with --since; what serves is measured on the same days.
     """
     from msgspec import to_builtins
     from rich.console import Console
@@ -130,11 +134,14 @@ def gate(
     from streams.evaluation import questions as asking
     from streams.evaluation.gate import measure_checkpoint
     from streams.recorded.logs import RecordedLog, shipped_log
+    from streams.training.refreshing import check_unseen
 
     console = Console(stderr=True)
     recorded = RecordedLog(folder) if folder else shipped_log("online-retail")
     questions = asking.read_questions(recorded, part=part, seed=seed, limit=limit)
+    questions = asking.from_day(questions, utc_ms(since), limit=limit) if since else questions
     questions = asking.history_only(questions) if history_only else questions
+    check_unseen(model, questions.log.split, [case.as_of_ms for case in questions.reported.cases])
     loaded = load_engine(engine, str(model), threads=threads)
     metrics = measure_checkpoint(
         loaded, questions, checkpoint=model, tower=tower or tower_folder(), slates=slates, console=console

@@ -128,7 +128,7 @@ def _answers(
     from streams.evaluation.checkpoints import ask_checkpoint
     from streams.evaluation.kept import KeptScores
     from streams.evaluation.rolling import ask_dated
-    from streams.training.refreshing import dated_checkpoints, trained_until
+    from streams.training.refreshing import check_unseen, dated_checkpoints, trained_until
 
     kept = KeptScores(cache) if cache else None
     if rolling is not None:
@@ -137,6 +137,7 @@ def _answers(
         found = ask_dated(dated, load, questions, kept=kept, console=console)
         yield _Answers(f"{name}, refreshed", ", ".join(found.model_ids), found.said)
     for name, folder in named:
+        check_unseen(folder, questions.log.split, [case.as_of_ms for case in questions.validation.cases])
         engine = load(folder)
         yield _Answers(name, engine.model_id, ask_checkpoint(name, engine, questions, kept=kept, console=console))
         engine.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,11 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 def settings_of(config: Path | None) -> Settings:
     """The settings of a command: its file under this process's environment."""
     return load_settings(config, os.environ)
+
+
+def utc_ms(at: datetime) -> int:
+    """A date from the command line as milliseconds since 1970; it is meant in UTC."""
+    return round(at.replace(tzinfo=UTC).timestamp() * 1000)
 
 
 def print_json(value: Any) -> None:

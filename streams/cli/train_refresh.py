@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from streams.cli.options import json_option, print_json
+from streams.cli.options import json_option, print_json, utc_ms
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -87,8 +87,8 @@ def refresh_command(
         "replay_ratio": replay_ratio,
     }
     parent = base or serengpt_folder()
-    since_ms = _ms(since) if since else trained_until(parent, log.split)
-    until_ms = _ms(until) if until else recorded.about.last_ts_ms + 1
+    since_ms = utc_ms(since) if since else trained_until(parent, log.split)
+    until_ms = utc_ms(until) if until else recorded.about.last_ts_ms + 1
     records = []
     try:
         policy = RefreshPolicy(**{key: value for key, value in changed.items() if value is not None})  # type: ignore[arg-type]
@@ -112,10 +112,6 @@ def _check_extra() -> None:
             err=True,
         )
         sys.exit(2)
-
-
-def _ms(at: datetime) -> int:
-    return round(at.replace(tzinfo=UTC).timestamp() * 1000)
 
 
 def _refresh(

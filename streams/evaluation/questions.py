@@ -6,6 +6,7 @@ Knows nothing about rankers.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -84,6 +85,23 @@ def read_questions(recorded: RecordedLog, *, part: Literal["test", "validation"]
         validation=validation,
         reported=reported,
     )
+
+
+def from_day(questions: Questions, first_ms: int, *, limit: int | None) -> Questions:
+    """The same log's questions, with all visit days from an instant on as what is reported, whichever part they are of.
+
+    That is what a model which has seen all days before can be asked about.
+
+    Raises:
+        LogError: nothing serendipitous was wanted from then on.
+    """
+    samples = [sample for sample in questions.log.samples if sample.as_of_ms >= first_ms]
+    asked = _asked(questions.log, samples, seed=questions.seed, limit=limit)
+    name = datetime.fromtimestamp(first_ms / 1000, UTC).strftime("since %Y-%m-%d")
+    if not asked.cases:
+        message = f"{questions.folder}: no serendipitous item was wanted {name}, so there is nothing to rank"
+        raise LogError(message)
+    return replace(questions, part=name, reported=asked)
 
 
 def history_only(questions: Questions) -> Questions:

@@ -6,7 +6,7 @@ Knows nothing about training.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -57,6 +57,22 @@ def trained_until(checkpoint: Path, split: TimeSplit) -> int:
     return split.train_end_ms // DAY_MS * DAY_MS if record is None else record.until_ms
 
 
+def check_unseen(checkpoint: Path, split: TimeSplit, asked_ms: Iterable[int]) -> None:
+    """Refuses to ask a checkpoint about days that it was taught.
+
+    Args:
+        checkpoint: its folder.
+        split: of the log, for a checkpoint that was not refreshed.
+        asked_ms: instants of the days that it would be asked about.
+
+    Raises:
+        CheckpointError: it has seen the first of the days, or later ones.
+    """
+    dated = [Dated(trained_until(checkpoint, split), checkpoint)]
+    for first_ms in sorted(asked_ms)[:1]:
+        newest_before(dated, first_ms)
+
+
 def dated_checkpoints(folder: Path, *, base: Path, base_cut_ms: int) -> list[Dated]:
     """The checkpoint that there was at first, and each refreshed one in a folder below `folder`, in order of their cuts.
 
@@ -95,6 +111,7 @@ def newest_before(dated: Sequence[Dated], as_of_ms: int) -> int:
     begins_ms = as_of_ms // DAY_MS * DAY_MS
     place = bisect_right([one.cut_ms for one in dated], begins_ms) - 1
     if place < 0:
-        message = f"checkpoints: the oldest has seen days up to {dated[0].cut_ms} ms; asked about {as_of_ms} ms"
+        first = dated[0]
+        message = f"checkpoint {first.folder}: was taught what came before {first.cut_ms} ms; asked about {as_of_ms} ms"
         raise CheckpointError(message)
     return place

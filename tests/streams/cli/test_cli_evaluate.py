@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from models.entities import Digest, Event, Item
-from models.errors import CheckpointError
+from models.errors import CheckpointError, LogError
 from models.evaluation.gate import DIVERSITY, NOVELTY, GateMetrics
 from models.evaluation.ranking import METRICS
 from models.pretrained import serengpt_folder
@@ -23,7 +23,7 @@ from models.serengpt.checkpoint import checkpoint_sha256
 from streams.cli.evaluate import evaluate_group
 from streams.cli.train_season import season
 from streams.evaluation.gate import log_sha256
-from streams.evaluation.questions import history_only, read_questions
+from streams.evaluation.questions import from_day, history_only, read_questions
 from streams.recorded.logs import About, RecordedLog, write_log
 
 FIRST_MS = 1_700_000_000_000 // DAY_MS * DAY_MS
@@ -247,3 +247,14 @@ def test_train_season_counts_what_was_wanted_before_the_evening(log_folder: Path
     assert set(found.wants) == {f"{leaf:02}-0" for leaf in range(5)}
     assert found.wants["01-0"] == pytest.approx(0.25 + 0.5)
     assert found.mean == pytest.approx(4 * (0.25 + 0.5) / 160)
+
+
+def test_questions_from_a_day_on_are_of_that_day_and_later_ones_alone(log_folder: Path) -> None:
+    questions = read_questions(RecordedLog(log_folder), part="validation", seed=0, limit=None)
+    first_ms = FIRST_MS + (DAYS - 1) * DAY_MS
+    found = from_day(questions, first_ms, limit=None)
+    assert len(found.reported.cases) == USERS
+    assert {case.as_of_ms // DAY_MS for case in found.reported.cases} == {first_ms // DAY_MS}
+    assert found.validation is questions.validation
+    with pytest.raises(LogError, match="no serendipitous item was wanted since"):
+        from_day(questions, FIRST_MS + DAYS * DAY_MS, limit=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,15 @@ def _asked(samples: Sequence[Sample], days: Sequence[int]) -> Asked:
 
 def _questions() -> Questions:
     log = LabelledLog(catalogue=CATALOGUE, samples=DAYS, split=TimeSplit(2 * DAY_MS, 4 * DAY_MS), refused=0)
-    return Questions(name="made", log=log, validation=_asked(DAYS, (2,)), reported=_asked(DAYS, (4, 6)))
+    return Questions(
+        name="made",
+        folder=Path("made"),
+        part="test",
+        seed=0,
+        log=log,
+        validation=_asked(DAYS, (2,)),
+        reported=_asked(DAYS, (4, 6)),
+    )
 
 
 def test_neighbours_on_the_eve_count_the_days_before() -> None:
@@ -105,7 +114,7 @@ def test_dated_checkpoints_answer_only_for_days_after_their_cut() -> None:
 
 def test_the_validation_part_alone_is_asked_once() -> None:
     questions = _questions()
-    same = Questions(name="made", log=questions.log, validation=questions.validation, reported=questions.validation)
+    same = replace(questions, part="validation", reported=questions.validation)
     found = ask_dated([Dated(0, Path("0"))], _CutTeller, same, kept=None, console=Console(quiet=True))
     assert found.said.reported is found.said.validation
     assert found.said.validation == [(Scored(0.0, 0.0, 1),) * len(NAMES)]

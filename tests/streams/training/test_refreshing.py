@@ -13,7 +13,7 @@ from models.errors import CheckpointError
 from models.profiles.policy import DAY_MS
 from models.training.refresh_card import RECORD, RefreshRecord, Window, read_record
 from models.training.split import TimeSplit
-from streams.training.refreshing import Dated, dated_checkpoints, newest_before, trained_until, windows
+from streams.training.refreshing import Dated, check_unseen, dated_checkpoints, newest_before, trained_until, windows
 
 SPLIT = TimeSplit(10 * DAY_MS + 5, 20 * DAY_MS)
 
@@ -39,7 +39,7 @@ def test_newest_before_never_gives_a_checkpoint_that_saw_the_day(cuts: set[int],
     begins_ms = as_of_ms - as_of_ms % DAY_MS
     fit = [cut for cut in sorted(cuts) if cut <= begins_ms]
     if not fit:
-        with pytest.raises(CheckpointError, match="the oldest has seen"):
+        with pytest.raises(CheckpointError, match="was taught what came before"):
             newest_before(dated, as_of_ms)
         return
     assert dated[newest_before(dated, as_of_ms)].cut_ms == fit[-1]
@@ -91,3 +91,10 @@ def test_a_broken_record_is_no_record(tmp_path: Path) -> None:
     (tmp_path / RECORD).write_text("{}")
     with pytest.raises(CheckpointError, match="is no record of a refresh"):
         read_record(tmp_path)
+
+
+def test_a_checkpoint_is_not_asked_about_days_that_it_was_taught(tmp_path: Path) -> None:
+    checkpoint = _refreshed(tmp_path / "a", 12 * DAY_MS)
+    check_unseen(checkpoint, SPLIT, [13 * DAY_MS, 12 * DAY_MS])
+    with pytest.raises(CheckpointError, match=f"before {12 * DAY_MS} ms; asked about {12 * DAY_MS - 1} ms"):
+        check_unseen(checkpoint, SPLIT, [13 * DAY_MS, 12 * DAY_MS - 1])
