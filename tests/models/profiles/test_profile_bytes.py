@@ -181,8 +181,8 @@ def test_profile_read_back_after_every_event_goes_on_exactly_as_one_kept_in_memo
     by_id = {item.item_id: item for item in items}
     features = {item.item_id: item_features(item, max_tag_bytes=policy.short_term.max_tag_bytes) for item in items}
     known = QueryTags()
-    for feature in features.values():
-        known.learn(feature)
+    for learned in features.values():
+        known.learn(learned)
     kept, stored = Profile(), encode(Profile())
     for event, item, offset in hostile_events(dice, items, 120):
         feature = features[item.item_id] if item else None
