@@ -18,28 +18,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
-from faust.types import TP
+from aiokafka.structs import ConsumerRecord
 
-from models.entities import Slate, Tier
-from models.errors import SerenError, Verdict, verdict
+from models.entities import PackedRequest, Slate, Tier
+from models.errors import SerenError
 from models.fallback import nothing_for
 from models.pipeline import Answer
 from models.value import value_of
 from streams import codec, topics
 from streams.agents.answering import Answering, LowerTiers, Run, Serve
 from streams.agents.clock import Clock
+from streams.agents.intake import Commit, Intake, is_cancelled
 from streams.agents.limits import JudgingLimits
-from streams.agents.outages import Outages
 from streams.agents.publishing import Publisher
-from streams.agents.unfinished import Undone, Unfinished
 from streams.agents.waiting import Waiting, WaitingQueue, most_valuable_first
-from streams.checkpoint import CAUSED_HEADER, buried
-from streams.deadletters.letter import DeadLetter, attempt_of, letter, reason_of
+from streams.checkpoint import CAUSED_HEADER
+from streams.deadletters.letter import attempt_of
 from streams.engines.budget import Budget, Unlimited
 from streams.marks import Forgotten, forgotten_of
 from streams.observability.distribution import Distribution
@@ -47,9 +45,7 @@ from streams.observability.spans import NoSpans, Spans
 from streams.observability.tracing import context_of, trace_id_of
 from streams.production import Produce
 from streams.slates.store import Publication, SlateStore
-from streams.transport import Chunk
 
-Commit = Callable[[Mapping[TP, int]], Awaitable[bool]]
 _NONE = LowerTiers()
 
 
@@ -58,10 +54,10 @@ class Settling(NamedTuple):
 
     due_s: float
     publications: list[Publication]
-    batch: list[Waiting]
+    batch: list[Waiting[PackedRequest]]
 
 
-class JudgingWorker:
+class JudgingWorker(Intake[PackedRequest]):
     """Answers requests.
 
     Args:
@@ -87,9 +83,8 @@ class JudgingWorker:
         run: Run = asyncio.to_thread,
         clock: Clock = time,
     ) -> None:
-        self.counts: Counter[str] = Counter()
-        self.assigned: frozenset[int] | None = None  # None: before the first assignment, and during a rebalance
-        self.outages = Outages(clock, self.counts)
+        queue = WaitingQueue(_place, most_valuable_first(clock, patience_s=limits.value.patience_s))
+        super().__init__(topics.REQUESTS, queue, produce=produce, commit=commit, max_waiting=limits.max_waiting, clock=clock)
         self.spans: Spans = NoSpans()
         self.budget: Budget = Unlimited()
         self.record: Callable[[], Awaitable[None]] = _nothing  # writes the model's answers down; before a commit
@@ -100,92 +95,39 @@ class JudgingWorker:
         )
         self._probe_s = lower.policy.probe_s
         self._publisher = Publisher(slates, outages=self.outages, counts=self.counts, remembered_count=limits.max_waiting)
-        self._produce = produce
-        self._commit = commit
         self._limits = limits
-        self._clock = clock
-        self._queue = WaitingQueue(most_valuable_first(clock, patience_s=limits.value.patience_s))
-        self._unfinished = Unfinished(clock)
-        self._changed = asyncio.Condition()
         self._settling: asyncio.Queue[Settling] = asyncio.Queue()  # holds what is published within `settle_s`
-
-    # ------------------------------------------------------------------ assignment
-
-    async def take_over(self, assigned: set[TP]) -> dict[TP, int]:
-        """Starts at the committed offsets, with nothing in hand."""
-        async with self._changed:
-            self._queue.clear()
-            self.assigned = frozenset(tp.partition for tp in assigned)
-            self._unfinished.start(self.assigned)
-            self._changed.notify_all()  # whoever waits for room has it, and finds that its partition has gone
-        return {}
-
-    async def release(self, revoked: Iterable[TP]) -> None:
-        """Lets the requests of revoked partitions go; their next owner reads them again."""
-        self.assigned = None
-        numbers = {tp.partition for tp in revoked}
-        await self._commit_finished(numbers)
-        async with self._changed:
-            self._queue.drop_partitions(numbers)
-            self._unfinished.drop(numbers)
-            self._changed.notify_all()
 
     # ------------------------------------------------------------------ requests in
 
-    async def take(self, chunk: Chunk) -> None:
-        """Lets the chunk's requests wait, the newest of each user in place of the older ones."""
-        life = self._unfinished.life(chunk.partition)
-        for record in chunk.records:
-            if life is None or self._unfinished.life(chunk.partition) is not life:
-                return  # the partition has gone, perhaps while we waited: its next owner reads the rest again
-            self._unfinished.take(chunk.partition, record.offset, asked_ms=record.timestamp)
-            try:
-                if forgotten := forgotten_of(record):
-                    await self._forget(codec.decode_key(record.key, "user_id"), forgotten)
-                request = None if forgotten else codec.decode_request(record.value or b"")
-                value = 0.0 if request is None else value_of(request, self._limits.value)
-            except SerenError as error:
-                if verdict(error) is not Verdict.BURY:
-                    raise
-                request = None
-                await self._bury(letter(topics.REQUESTS, record.partition, record, error))
-            if request is None or self._publisher.is_forgotten(request):
-                self._unfinished.finish(chunk.partition, record.offset)
-                await self._commit_finished([chunk.partition])
-                continue
-            async with self._changed:
-                await self._wait_for_room()
-                if self._unfinished.life(chunk.partition) is not life:
-                    return
-                caused_ms, context = _caused_ms(record.headers), context_of(record.headers)
-                attempt, since_ms = attempt_of(record.headers), record.timestamp
-                self._put(Waiting(request, chunk.partition, record.offset, caused_ms, context, attempt, since_ms, value))
-                self._changed.notify_all()
+    async def _read(self, record: ConsumerRecord) -> Waiting[PackedRequest] | None:
+        if forgotten := forgotten_of(record):
+            await self._forget(codec.decode_key(record.key, "user_id"), forgotten)
+            return None
+        request = codec.decode_request(record.value or b"")
+        if self._publisher.is_forgotten(request):
+            return None
+        return Waiting(
+            request,
+            record.partition,
+            record.offset,
+            caused_ms=_caused_ms(record.headers),
+            context=context_of(record.headers),
+            attempt=attempt_of(record.headers),
+            since_ms=record.timestamp,
+            value=value_of(request, self._limits.value),
+        )
 
-    async def _wait_for_room(self) -> None:
-        begun_s = self._clock.monotonic()
-        await self._changed.wait_for(lambda: len(self._queue) < self._limits.max_waiting)
-        self.outages.paused_s["room"] += self._clock.monotonic() - begun_s
-
-    def _put(self, waiting: Waiting) -> None:
-        superseded = self._queue.put(waiting)
-        if superseded is not None:
-            self.counts["coalesced"] += 1
-            self._finish(superseded)
+    def _encode(self, asked: PackedRequest) -> bytes:
+        return codec.encode_request(asked)
 
     async def _forget(self, user_id: str, forgotten: Forgotten) -> None:
         def drop() -> None:
-            waiting = self._queue.of(user_id, forgotten.surface)
+            waiting = self._queue.of((user_id, forgotten.surface))
             if waiting is not None and self._publisher.is_forgotten(waiting.request):
-                self._queue.drop(waiting)
-                self._finish(waiting)
+                self._drop(waiting)
 
         await self._publisher.forget(user_id, forgotten, beside=drop)
-
-    async def _bury(self, dead: DeadLetter) -> None:
-        self.counts[f"dead_letters_{dead.error}"] += 1
-        records = [buried(dead)]
-        await self.outages.retrying(lambda: self._produce(topics.DEAD_LETTERS, records), what="bury a request")
 
     # ------------------------------------------------------------------ slates out
 
@@ -201,12 +143,8 @@ class JudgingWorker:
                 task.cancel()
 
     async def _serve_waiting(self) -> None:
-        while not _cancelled():
-            async with self._changed:
-                await self._changed.wait_for(lambda: len(self._queue) > 0)
-                batch = self._queue.take(self._limits.batch)
-                self._changed.notify_all()
-            await self._serve_batch(batch)
+        while not is_cancelled():
+            await self._serve_batch(await self._next_batch(self._limits.batch))
             await self._pay()
 
     async def _pay(self) -> None:
@@ -216,7 +154,7 @@ class JudgingWorker:
             self.outages.paused_s["budget"] += wait_s
             await asyncio.sleep(wait_s)
 
-    async def _serve_batch(self, batch: list[Waiting]) -> None:
+    async def _serve_batch(self, batch: list[Waiting[PackedRequest]]) -> None:
         begun_s, contexts = self._clock.monotonic(), [waiting.context for waiting in batch]
         with self.spans.during("answer", {"seren.requests": len(batch)}, contexts=contexts):
             asked = [waiting.request for waiting in batch]
@@ -228,14 +166,14 @@ class JudgingWorker:
         publications, answered = [], []
         for waiting, answer in zip(batch, answers, strict=True):
             if isinstance(answer, Exception):
-                await self._bury_request(waiting, answer)
+                await self._bury_asked(waiting, answer)
             else:
                 publications.append(self._publication(waiting, answer, published_ms))
                 answered.append(waiting)
         outcomes = await self._publisher.publish(publications)
         for waiting, publication, outcome in zip(answered, publications, outcomes, strict=True):
             if isinstance(outcome, SerenError):
-                await self._bury_request(waiting, outcome)
+                await self._bury_asked(waiting, outcome)
                 continue
             self.counts[f"slates_{outcome}"] += 1
             self.counts[f"answers_{'last_good' if outcome == 'kept' else publication.slate.tier}"] += 1
@@ -250,7 +188,7 @@ class JudgingWorker:
             await self._finish_all(batch)
 
     async def _probe_now_and_then(self) -> None:
-        while not _cancelled():
+        while not is_cancelled():
             await asyncio.sleep(self._probe_s)
             await self._answering.probe(queue_age_s=self._queue_age_s)
 
@@ -259,11 +197,11 @@ class JudgingWorker:
         asked_ms = min((one.asked_ms for one in self.undone() if one.asked_ms > 0), default=None)
         return 0.0 if asked_ms is None else max(0.0, self._clock.time() - asked_ms / 1000)
 
-    def _settle(self, publications: list[Publication], batch: list[Waiting]) -> None:
+    def _settle(self, publications: list[Publication], batch: list[Waiting[PackedRequest]]) -> None:
         self._settling.put_nowait(Settling(self._clock.monotonic() + self._limits.settle_s, publications, batch))
 
     async def _settle_published(self) -> None:
-        while not _cancelled():
+        while not is_cancelled():
             settling = await self._settling.get()
             await asyncio.sleep(max(0.0, settling.due_s - self._clock.monotonic()))
             outcomes = await self._publisher.publish(settling.publications)
@@ -274,12 +212,12 @@ class JudgingWorker:
             else:
                 await self._finish_all(settling.batch)
 
-    async def _finish_all(self, batch: list[Waiting]) -> None:
+    async def _finish_all(self, batch: list[Waiting[PackedRequest]]) -> None:
         for waiting in batch:
             self._finish(waiting)
         await self._commit_finished({waiting.partition for waiting in batch})
 
-    def _publication(self, waiting: Waiting, found: Answer | None, published_ms: int) -> Publication:
+    def _publication(self, waiting: Waiting[PackedRequest], found: Answer | None, published_ms: int) -> Publication:
         request = waiting.request
         answer = nothing_for(request) if found is None else found
         trace = answer.trace
@@ -300,26 +238,7 @@ class JudgingWorker:
         self.counts["items"] += len(answer.items)
         return Publication(slate, trace, is_last_resort=found is None)
 
-    async def _bury_request(self, waiting: Waiting, error: Exception) -> None:
-        dead = DeadLetter(
-            topics.REQUESTS,
-            waiting.partition,
-            waiting.offset,
-            type(error).__name__,
-            reason_of(error),
-            waiting.request.user_id.encode(),
-            codec.encode_request(waiting.request),
-            waiting.context,
-            waiting.attempt,
-        )
-        await self._bury(dead)
-
     # ------------------------------------------------------------------ what it tells of itself
-
-    @property
-    def waiting_count(self) -> int:
-        """Users who wait for a slate."""
-        return len(self._queue)
 
     @property
     def tier(self) -> Tier:
@@ -336,37 +255,13 @@ class JudgingWorker:
         """Published slates whose elder was past its soft expiry."""
         return self._publisher.stale_replaced
 
-    def undone(self) -> list[Undone]:
-        """The requests that were taken and are not finished with."""
-        return self._unfinished.undone()
-
-    def oldest_undone_s(self) -> float:
-        """For how long the oldest of them has been here; 0 without any."""
-        return self._unfinished.oldest_s()
-
-    def positions(self) -> dict[TP, int]:
-        """The first offset of each partition that is not finished with; -1 before the first record."""
-        return self._unfinished.positions()
-
-    # ------------------------------------------------------------------ offsets
-
-    def _finish(self, waiting: Waiting) -> None:
-        self._unfinished.finish(waiting.partition, waiting.offset)
-
-    async def _commit_finished(self, partitions: Iterable[int]) -> None:
-        offsets = self._unfinished.committable(partitions)
-        if offsets:
-            await self._commit(offsets)
-
 
 async def _nothing() -> None:
     """There is no score log."""
 
 
-def _cancelled() -> bool:
-    """Python 3.11's asyncio.wait_for, with which redis-py sends, may swallow a cancellation: so look before each new work."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+def _place(request: PackedRequest) -> tuple[str, str]:
+    return request.user_id, request.surface
 
 
 def _caused_ms(headers: Sequence[tuple[str, bytes]]) -> int:

@@ -6,12 +6,13 @@ Knows nothing about offsets, batches or models.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from models.entities import PackedRequest, Slate
 from models.errors import RequestError
 from streams.agents.outages import Outages
+from streams.forgetting.fences import Fences
 from streams.marks import Forgotten
 from streams.slates.store import Publication, PublishOutcome, SlateStore
 
@@ -33,8 +34,7 @@ class Publisher:
         self._slates = slates
         self._outages = outages
         self._counts = counts
-        self._remembered_count = remembered_count
-        self._forgotten: OrderedDict[tuple[str, str], tuple[int, int]] = OrderedDict()  # (user, surface) -> fence
+        self._forgotten = Fences(remembered_count=remembered_count)  # by user and surface
         self._publishing = asyncio.Lock()  # nobody is forgotten between the look at them and the publication
 
     @property
@@ -59,19 +59,15 @@ class Publisher:
             forgotten: on which surface, and up to where.
             beside: called as soon as `is_forgotten` tells of it, before anything else is published.
         """
-        key, fence = (user_id, forgotten.surface), (forgotten.epoch, forgotten.offset)
         async with self._publishing:
-            self._forgotten[key] = max(fence, self._forgotten.pop(key, fence))
-            if len(self._forgotten) > self._remembered_count:
-                self._forgotten.popitem(last=False)
+            self._forgotten.put((user_id, forgotten.surface), (forgotten.epoch, forgotten.offset))
             beside()
             await self._outages.retrying(self._taking_away(user_id, forgotten), what="forget a user's slate")
             self._counts["users_forgotten"] += 1
 
     def is_forgotten(self, one: PackedRequest | Slate) -> bool:
         """Whether its user was forgotten since."""
-        fence = self._forgotten.get((one.user_id, one.surface))
-        return fence is not None and (one.epoch, one.offset) <= fence
+        return self._forgotten.cover((one.user_id, one.surface), (one.epoch, one.offset))
 
     def _taking_away(self, user_id: str, forgotten: Forgotten) -> Callable[[], Awaitable[int]]:
         return lambda: self._slates.forget_up_to(user_id, forgotten.surface, epoch=forgotten.epoch, offset=forgotten.offset)

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from faust.types import TP
 
-from streams import topics
 from streams.agents.clock import Clock
 from streams.agents.ledger import OffsetLedger
 
@@ -30,7 +29,7 @@ class Unfinished:
         topic: where they come from.
     """
 
-    def __init__(self, clock: Clock, topic: str = topics.REQUESTS) -> None:
+    def __init__(self, clock: Clock, topic: str) -> None:
         self._clock = clock
         self._topic = topic
         self._ledgers: dict[int, OffsetLedger] = {}

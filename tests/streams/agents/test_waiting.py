@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.entities import PackedRequest
 from streams.agents.waiting import Waiting, WaitingQueue, most_valuable_first
 from tests.streams.agents.one_judging_worker import request
 
@@ -25,17 +26,21 @@ class Stopped:
 ORDER = most_valuable_first(Stopped(), patience_s=PATIENCE_S)
 
 
-def waiting(user: str, *, value: float, waited_s: float, offset: int = 1) -> Waiting:
+def place(request: PackedRequest) -> str:
+    return request.user_id
+
+
+def waiting(user: str, *, value: float, waited_s: float, offset: int = 1) -> Waiting[PackedRequest]:
     since_ms = NOW_MS - round(waited_s * 1000)
     return Waiting(request(user, offset), 0, offset, -1, since_ms=since_ms, value=value)
 
 
-def taken(queue: WaitingQueue, count: int) -> list[str]:
+def taken(queue: WaitingQueue[PackedRequest], count: int) -> list[str]:
     return [one.request.user_id for one in queue.take(count)]
 
 
 def test_most_valuable_come_first_and_of_equals_who_waits_longer() -> None:
-    queue = WaitingQueue(ORDER)
+    queue = WaitingQueue(place, ORDER)
     for one in [
         waiting("low", value=0.1, waited_s=50),
         waiting("young", value=0.5, waited_s=1),
@@ -47,7 +52,7 @@ def test_most_valuable_come_first_and_of_equals_who_waits_longer() -> None:
 
 
 def test_who_has_waited_past_the_patience_comes_before_everybody_the_oldest_first() -> None:
-    queue = WaitingQueue(ORDER)
+    queue = WaitingQueue(place, ORDER)
     queue.put(waiting("valuable", value=1.0, waited_s=99))
     queue.put(waiting("late", value=0.0, waited_s=101))
     queue.put(waiting("later", value=0.2, waited_s=300))
@@ -55,7 +60,7 @@ def test_who_has_waited_past_the_patience_comes_before_everybody_the_oldest_firs
 
 
 def test_newer_request_brings_its_value_and_keeps_its_elders_time() -> None:
-    queue = WaitingQueue(ORDER)
+    queue = WaitingQueue(place, ORDER)
     queue.put(waiting("patient", value=0.0, waited_s=200, offset=1))
     queue.put(waiting("patient", value=0.4, waited_s=0, offset=2))
     queue.put(waiting("other", value=1.0, waited_s=0))
@@ -65,7 +70,7 @@ def test_newer_request_brings_its_value_and_keeps_its_elders_time() -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 400)), max_size=30), st.integers(1, 8))
 def test_everybody_is_taken_once_whatever_the_batch(users: list[tuple[float, int]], count: int) -> None:
-    queue = WaitingQueue(ORDER)
+    queue = WaitingQueue(place, ORDER)
     for number, (value, waited_s) in enumerate(users):
         queue.put(waiting(f"u{number}", value=value, waited_s=waited_s))
     order: list[str] = []

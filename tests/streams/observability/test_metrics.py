@@ -20,7 +20,7 @@ from models.errors import EngineDead
 from models.profiles import Profile, encode
 from models.serengpt.engine import ImagineRequest
 from streams import codec, partition, topics
-from streams.agents import answering, publishing
+from streams.agents import answering, intake, publishing
 from streams.agents import judging as judging_agent
 from streams.agents import profiles as profiles_agent
 from streams.agents.judging import JudgingWorker
@@ -327,6 +327,7 @@ async def test_oldest_request_s_age_is_since_its_topic_got_it(redis_client: redi
         profile=encode(Profile()),
     )
     asked: Any = Record(0, "u")
+    asked.partition = 0
     asked.timestamp, asked.value = 70_000, codec.encode_request(request)
     await worker.take(Chunk(topics.REQUESTS, 0, [asked], 1))
     found = samples(judging_registry(worker, await watched(worker, clock=HandClock()), ModelCalls()))
@@ -360,7 +361,7 @@ def test_every_count_of_the_workers_has_a_metric() -> None:
     pattern = re.compile(r'counts\["(\w+)"\]')
     for modules, table in (
         ((profiles_agent, partition), metrics.PROFILE_COUNTERS),
-        ((judging_agent, answering, publishing), metrics.JUDGING_COUNTERS),
+        ((judging_agent, intake, answering, publishing), metrics.JUDGING_COUNTERS),
     ):
         counted = {name for module in modules for name in pattern.findall(_source(module))}
         named = {key for *_, keys in table for key in keys.values()}
