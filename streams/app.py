@@ -246,7 +246,7 @@ def _connect(app: ChunkApp, worker: AnyWorker) -> None:
             async with asyncio.timeout(_TAKE_OVER_S):
                 return await worker.take_over(assigned)
 
-    app.take_over = take_over
+    app.take_over, app.retrying = take_over, worker.outages.retrying
     app.on_partitions_revoked.connect(cast("Any", release), weak=False)
     app.on_before_shutdown.connect(cast("Any", shut_down), weak=False)
 
@@ -258,11 +258,11 @@ def _watched(app: ChunkApp, worker: AnyWorker, redis: Redis, settings: Settings,
     if settings.metrics.port is None:
         return watch
 
-    @app.task  # type: ignore[untyped-decorator]
+    @app.from_the_start
     async def beat() -> None:
         await watch.beat()
 
-    @app.task  # type: ignore[untyped-decorator]
+    @app.from_the_start
     async def look() -> None:
         try:
             await watch.look_for_ever()

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from models.entities import Item
 from models.errors import BrokerUnavailable, DecodeError
 from streams import codec, topics
+from streams.connecting import start
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class ItemFeed:
 
         Raises:
             BrokerUnavailable: Kafka is away; try again.
+            BrokerError: it refuses us.
         """
         by_id: dict[str, Item] = {}
         with self._translated():
@@ -56,6 +58,7 @@ class ItemFeed:
 
         Raises:
             BrokerUnavailable: Kafka is away; follow again, from the beginning.
+            BrokerError: it refuses us.
         """
         with self._translated():
             consumer = await self._started()
@@ -78,7 +81,7 @@ class ItemFeed:
     async def _started(self) -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, enable_auto_commit=False, auto_offset_reset="earliest")
         try:
-            await consumer.start()
+            await start(consumer)
             numbers = await self._partitions(consumer)
             consumer.assign([TopicPartition(topics.ITEMS, number) for number in sorted(numbers)])
             await consumer.seek_to_beginning()

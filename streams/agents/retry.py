@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -13,7 +14,10 @@ logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _FIRST_S = 0.05
-_LONGEST_S = 5.0  # a store that comes back is noticed within this; a store that stays away is asked 12 times a minute
+_LONGEST_S = 5.0  # a store that comes back is noticed within this; a store that stays away is asked 12 to 24 times a minute
+_LEAST_SHARE = 0.5  # of each wait, drawn anew: workers that lost the same server do not all come back to it at once
+
+dice = random.Random()  # noqa: S311  # nothing secret; a simulation seeds it
 
 
 async def retrying(
@@ -42,8 +46,9 @@ async def retrying(
         except SerenError as error:
             if not error.retriable or (deadline is not None and asyncio.get_running_loop().time() + delay_s > deadline):
                 raise
-            logger.warning("%s: %s; trying again in %.2f s", what, error, delay_s)
+            wait_s = delay_s * dice.uniform(_LEAST_SHARE, 1.0)
+            logger.warning("%s: %s; trying again in %.2f s", what, error, wait_s)
             if on_retry is not None:
                 on_retry(error)
-        await asyncio.sleep(delay_s)
+        await asyncio.sleep(wait_s)
         delay_s = min(delay_s * 2, _LONGEST_S)

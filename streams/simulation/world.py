@@ -16,7 +16,7 @@ from functools import partial
 from faust.types import TP
 
 from models.errors import SerenError
-from streams import topics
+from streams import retry, topics
 from streams.agents.limits import JudgingLimits, ProfilesLimits
 from streams.keys import checkpoint_key, due_key, profile_key
 from streams.simulation.broker import Broker, Record
@@ -75,6 +75,7 @@ def simulate(seed: int, *, concurrency: int | None = None) -> Outcome:
 class _World:
     def __init__(self, seed: int, loop: VirtualLoop, concurrency: int | None) -> None:
         dice = random.Random(seed)  # noqa: S311 - a simulation must be repeatable
+        retry.dice.seed(seed)
         self._seed = seed
         self._loop = loop
         self._workload: Workload = make_workload(dice)

@@ -33,6 +33,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> HandClock:
         await real(0)
 
     monkeypatch.setattr(retry.asyncio, "sleep", sleep)
+    monkeypatch.setattr(retry.dice, "uniform", lambda _, longest: longest)
     return clock
 
 

@@ -27,6 +27,7 @@ class Clock:
 async def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(retry.asyncio, "sleep", clock.sleep)
+    monkeypatch.setattr(retry.dice, "uniform", lambda _, longest: longest)
     monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: clock.now_s)
     return clock
 
@@ -59,6 +60,18 @@ async def test_retrying_waits_twice_as_long_each_time_and_never_over_five_second
     operation = Operation(*away(10))
     assert await retrying(operation, what="x") == 42
     assert clock.slept_s == pytest.approx([0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0])
+
+
+async def test_retrying_waits_for_half_to_all_of_each_delay_and_not_twice_the_same(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else all workers that lost a server would come back to it in the same moments."""
+    monkeypatch.undo()
+    monkeypatch.setattr(retry.asyncio, "sleep", clock.sleep)
+    await retrying(Operation(*away(50)), what="x")
+    longest = clock.slept_s[7:]
+    assert len(set(longest)) == len(longest)
+    assert all(2.5 <= slept_s <= 5.0 for slept_s in longest)
 
 
 async def test_retrying_counts_each_wait(clock: Clock) -> None:
