@@ -1,6 +1,6 @@
 """Starting a Kafka client, and telling a broker that is away from one that is there and refuses us.
 
-Knows nothing about trying again (`streams.retry`) or what the client is for.
+Knows nothing about trying again (`streams.agents.retry`) or what the client is for.
 """
 
 from __future__ import annotations

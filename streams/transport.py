@@ -26,8 +26,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import Service
 
+from streams.agents.retry import retrying
 from streams.connecting import start
-from streams.retry import retrying
 
 # How long to wait before looking again while a partition is held back; Faust sleeps a whole second.
 _HELD_BACK_S = 0.005
@@ -211,7 +211,7 @@ class ChunkApp(faust.App):
     """A Faust app whose agents receive `Chunk`s.
 
     `take_over` is called with the whole assignment after each rebalance and answers where to start (partitions that it leaves
-    out start at their committed offsets). `retrying` is how the broker is waited for at the start; see `streams.retry`.
+    out start at their committed offsets). `retrying` is how the broker is waited for at the start; see `streams.agents.retry`.
     """
 
     take_over: TakeOver

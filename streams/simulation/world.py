@@ -16,7 +16,8 @@ from functools import partial
 from faust.types import TP
 
 from models.errors import SerenError
-from streams import retry, topics
+from streams import topics
+from streams.agents import retry
 from streams.agents.limits import JudgingLimits, ProfilesLimits
 from streams.keys import checkpoint_key, due_key, profile_key
 from streams.simulation.broker import Broker, Record
