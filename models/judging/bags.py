@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from models.judging.pairs import Category
+from models.judging.names import folded
+from models.judging.pairs import MAX_LABELS, Category
 from models.retrieval.text import VARIANT_WORDS, words
 from models.serengpt.tokens import clean
 
@@ -23,6 +24,7 @@ _DETAILS = VARIANT_WORDS | set(words("oz lb ct pk fl gal qt pt g kg mg ltr litre
 _CATEGORY_SHARE = 0.7  # of a title's word: the category's words say what a thing is, but less exactly
 _DETAIL_SHARE = 0.25  # years, colours, sizes, counts and units: alike in unlike things
 _TRIPLE_SHARE = 0.3  # some six triples a word carry a misspelt or bent word about half of the way
+_NO_LABELS = frozenset(("(no genres listed)", "no genres listed", "unknown", "none", "null", "nan", "n/a", "na", "-"))
 _SPLIT = re.compile(r"\s*(?:[|>;,/]|\s-\s)\s*")
 
 
@@ -39,7 +41,7 @@ def bag(title: str, labels: tuple[str, ...]) -> Bag:
     """
     found: dict[str, float] = {}
     for text, share in ((title, 1.0), (" ".join(labels), _CATEGORY_SHARE)):
-        for word in words(clean(text)):
+        for word in words(folded(clean(text))):
             if word not in _COMMON:
                 weight = share * (_DETAIL_SHARE if word.isdigit() or word in _DETAILS else 1.0)
                 found[word] = max(weight, found.get(word, 0.0))
@@ -58,8 +60,9 @@ def labels_of(category: Category) -> tuple[str, ...]:
     (('action', 'sci-fi'), ('food', 'dairy', 'cheese'), ('kitchen',), ())
     """
     texts = [] if category is None else [category] if isinstance(category, str) else category
-    parts = (clean(part) for text in texts for part in _SPLIT.split(text))
-    return tuple(dict.fromkeys(part for part in parts if part))
+    told = (text for text in map(clean, texts) if text not in _NO_LABELS)
+    parts = (part.strip() for text in told for part in _SPLIT.split(text))
+    return tuple(dict.fromkeys(part for part in parts if part and part not in _NO_LABELS))[:MAX_LABELS]
 
 
 def telling_labels(category: Category) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ Things whose words mean much the same say a little, however different the words:
 together, so that a long history of vaguely related things proves nothing. How much better or worse alike things were liked
 than the rest counts once more: averages over many ratings lie close together.
 Unexpectedness is how rare the item's category labels are in the history (new ones count 1: Definition 1, papers.md 1.2), and
-how far its words are from the nearest thing in it.
+how far its words are from the nearest thing in it; less for the next thing of a series. What the person has had already is
+held against the rest of the history, and its score is below that of anything else: it is no discovery.
 """
 
 from __future__ import annotations
@@ -45,22 +46,28 @@ def judge(offer: Offer, portrait: Portrait, opinion: Opinion | None, policy: Jud
         >>> judge(same, baker, None, JudgePolicy()).serendipity < judge(new, baker, None, JudgePolicy()).serendipity
         True
     """
-    labels = labels_of(offer.category)
-    features = portrait.rarity.weigh(bag(offer.title, labels))
+    title, labels = clean(offer.title), labels_of(offer.category)
+    features = portrait.rarity.weigh(bag(title, labels))
     alike = [_alike(trait, features, labels, portrait.label_rarity, policy) for trait in portrait.traits]
-    related = portrait.related(offer.title, labels, count=policy.related_count)
+    related = portrait.related(title, labels, count=policy.related_count)
     relevance = _relevance(portrait, alike, related, policy)
     if opinion is not None:
         share = policy.model_share * opinion.at_home
         relevance = (1.0 - share) * relevance + share * opinion.aligned
     telling = telling_labels(offer.category)
-    new = _unexpectedness(portrait, features, telling, policy)
-    parts = Parts(relevance=relevance, unexpectedness=new, novelty=_novelty(offer, portrait))
+    kin = portrait.kin(title, labels)
+    others = [trait for place, trait in enumerate(portrait.had) if place not in kin.same]
+    new = _unexpectedness(others, features, telling, policy)
+    new = None if new is None else new * (1.0 - policy.series_share * kin.series)
+    score = combine(Parts(relevance=relevance, unexpectedness=new, novelty=0.0 if kin.same else None), policy.combine)
+    if kin.same:
+        score, new = policy.had_share * score, policy.had_share * (new or 0.0)
+    same = portrait.had[min(kin.same)] if kin.same else None
     return Judgement(
-        serendipity=round(combine(parts, policy.combine), DIGITS),
+        serendipity=round(score, DIGITS),
         relevance=round(relevance, DIGITS),
         unexpectedness=None if new is None else round(new, DIGITS),
-        reason=reason(_evidence(portrait, alike, related, telling, opinion)),
+        reason=reason(_evidence(portrait, alike, related, telling, opinion)._replace(same=same)),
     )
 
 
@@ -84,13 +91,13 @@ def _relevance(portrait: Portrait, alike: Sequence[float], related: Sequence[Rel
     return max(0.0, min(1.0, (policy.prior_count * policy.prior + liked + policy.contrast * better) / count))
 
 
-def _unexpectedness(portrait: Portrait, features: Bag, labels: tuple[str, ...], policy: JudgePolicy) -> float | None:
+def _unexpectedness(had: Sequence[Trait], features: Bag, labels: tuple[str, ...], policy: JudgePolicy) -> float | None:
     """None where there is no history, or nothing of the item that could be held against it."""
     parts = []
-    sorted_out = [(set(trait.labels), trait.weight) for trait in portrait.had if trait.labels]
+    sorted_out = [(set(trait.labels), trait.weight) for trait in had if trait.labels]
     if labels and sorted_out:
         parts.append((policy.category_share, _rareness(labels, sorted_out, policy.sighting)))
-    named = [trait.features for trait in portrait.had if trait.features]
+    named = [trait.features for trait in had if trait.features]
     if features and named:
         nearest = max(cosine(one, features) for one in named)
         parts.append((1.0 - policy.category_share, 1.0 - nearest**policy.nearness))
@@ -111,12 +118,6 @@ def _rareness(labels: tuple[str, ...], past: Sequence[tuple[set[str], float]], s
 
     single = [rare({label}) for label in labels]
     return (math.fsum(single) / len(single) + max(single) + rare(set(labels))) / 3.0
-
-
-def _novelty(offer: Offer, portrait: Portrait) -> float | None:
-    """0 for what the person has had already; else it is not known whether they know it."""
-    title = clean(offer.title)
-    return 0.0 if any(trait.title == title for trait in portrait.had) else None
 
 
 def _evidence(

@@ -6,15 +6,15 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from models.entities import TEXT_CHARS
-
-MAX_LABELS = 64  # of one thing's category
+MAX_CHARS = 65_536  # of a text; some shops write a page into a title, of which the first TEXT_CHARS are looked at
+MAX_LABELS = 64  # of one thing's category; more are left out
+_MOST_LABELS = 4096  # that may be named
 MAX_FACTS = 64  # of a person
 _MOST_RATING = 1e6  # of any scale, so that sums of them are numbers
 _MOST_MS = 2.0**53  # 285,000 years; every whole number of it is exact
 
-_Free = Annotated[str, Meta(max_length=TEXT_CHARS)]
-Category = _Free | Annotated[list[_Free], Meta(max_length=MAX_LABELS)] | None
+_Free = Annotated[str, Meta(max_length=MAX_CHARS)]
+Category = _Free | Annotated[list[_Free], Meta(max_length=_MOST_LABELS)] | None
 _Fact = _Free | float | bool
 Static = _Free | list[_Free] | dict[str, _Fact | list[_Fact] | None] | None
 
@@ -39,7 +39,7 @@ class Person(Struct, frozen=True, kw_only=True):
 class Offer(Struct, frozen=True, kw_only=True):
     """The item to be judged."""
 
-    title: Annotated[str, Meta(min_length=1, max_length=TEXT_CHARS)]
+    title: Annotated[str, Meta(min_length=1, max_length=MAX_CHARS)]
     category: Category = None
 
 

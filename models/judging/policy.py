@@ -78,6 +78,11 @@ class JudgePolicy:
     # (0.15: .639 and .750; 0.6: .634 and .753); each thing on its own, without a count, drowned what shared words say.
     related_share: float = 0.3
     related_count: int = 3  # how many those are
+    # Of unexpectedness, what the next thing of a series loses; half of it on another shelf. Who had the one expects the other.
+    series_share: float = 0.6
+    # Of the score of what the person has had already. At 0.1 it is below that of anything that they have not, which is 0.06 at
+    # the least; and of two that they have had, one is still ahead of the other.
+    had_share: float = 0.1
     model_share: float = 0.5  # of relevance at most, where SerenGPT is at home
     home: HomePolicy = field(default_factory=HomePolicy)
     portrait: PortraitPolicy = field(default_factory=PortraitPolicy)

@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from models.judging.bags import Bag, Rarity, bag, labels_of
 from models.judging.meaning import Meaning
+from models.judging.names import Name, is_same, kinship, name_of
 from models.judging.pairs import Past, Person, facts
 from models.judging.policy import PortraitPolicy, TastePolicy
 from models.judging.tastes import likes, recency
 from models.retrieval.vectors import SCALE
 from models.serengpt.tokens import clean
+
+_APART_SHARE = 0.5  # of a series on another shelf: a film of the book, its music, a guide to its places
 
 
 class Opinion(NamedTuple):
@@ -47,6 +50,17 @@ class Related(NamedTuple):
     nearness: float
 
 
+class Kin(NamedTuple):
+    """What a person has had of an item.
+
+    `same`: the very thing, as places of traits; more than one where they had it often. `series`: how near the nearest thing of
+    its series is, in [0, 1]; 1 for the thing itself.
+    """
+
+    same: frozenset[int]
+    series: float
+
+
 class Portrait:
     """A person; made once for all items that are judged for them.
 
@@ -64,6 +78,8 @@ class Portrait:
         self.had = tuple(trait for trait in self.traits if trait.kind == "had")
         weight = math.fsum(trait.weight for trait in self.had)
         self.usual_like = math.fsum(trait.weight * trait.like for trait in self.had) / weight if weight else 0.0
+        self._names = [name_of(past.title) for past in self.had]
+        self._by_first = _by_first_word(self._names)
         self._meaning = meaning
         self._meant, self._places = self._meanings()
 
@@ -83,6 +99,26 @@ class Portrait:
         best = np.argsort(-weighed, kind="stable")[:count]
         return tuple(Related(self.traits[self._places[row]], float(weighed[row])) for row in best if weighed[row] > 0.0)
 
+    def kin(self, title: str, labels: tuple[str, ...]) -> Kin:
+        """What of a thing the person has had already.
+
+        Things of one name that have labels and none in common are two: a book, and a film of it.
+
+        Args:
+            title: of the thing.
+            labels: of its category.
+        """
+        name = name_of(title)
+        places = sorted({place for first in _first_words(name) for place in self._by_first.get(first, ())})
+        series, same = 0.0, set()
+        for place in places:
+            had = self._names[place]
+            is_apart = bool(labels and self.had[place].labels) and not {*labels} & {*self.had[place].labels}
+            series = max(series, kinship(name, had) * (_APART_SHARE if is_apart else 1.0))
+            if not is_apart and is_same(name, had):
+                same.add(place)
+        return Kin(frozenset(same), 1.0 if same else series)
+
     def _meanings(self) -> tuple[NDArray[np.float32], list[int]]:
         """The meanings that are known, a row each, and whose they are."""
         if self._meaning is None:
@@ -91,6 +127,19 @@ class Portrait:
         known = [(place, one) for place, one in enumerate(found) if one is not None]
         rows = np.stack([one for _, one in known]) if known else np.zeros((0, 0), dtype=np.float32)
         return rows, [place for place, _ in known]
+
+
+def _first_words(name: Name) -> frozenset[str]:
+    return frozenset(one[0] for one in (name.words, *name.also) if one)
+
+
+def _by_first_word(names: Sequence[Name]) -> dict[str, list[int]]:
+    """Names that begin alike, by place: neither one thing nor one series begins with two words."""
+    found: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        for first in _first_words(name):
+            found.setdefault(first, []).append(place)
+    return found
 
 
 def newest(person: Person, count: int) -> list[Past]:
@@ -102,13 +151,13 @@ def _had(history: Sequence[Past], policy: TastePolicy) -> Iterator[Trait]:
     liked = likes([past.rating for past in history], policy)
     weights = recency([past.ts_ms for past in history], policy)
     for past, like, weight in zip(history, liked, weights, strict=True):
-        labels = labels_of(past.category)
-        yield Trait("had", clean(past.title), labels, bag(past.title, labels), like, weight, past.rating)
+        title, labels = clean(past.title), labels_of(past.category)
+        yield Trait("had", title, labels, bag(title, labels), like, weight, past.rating)
 
 
 def _told(person: Person, policy: PortraitPolicy) -> Iterator[Trait]:
     like = (1.0 + policy.tastes.unrated) / 2.0
-    for query in person.queries or ():
-        yield Trait("searched", clean(query), (), bag(query, ()), like, policy.query_count, None)
-    for fact in facts(person.static):
-        yield Trait("said", clean(fact), (), bag(fact, ()), like, policy.fact_count, None)
+    for query in map(clean, person.queries or ()):
+        yield Trait("searched", query, (), bag(query, ()), like, policy.query_count, None)
+    for fact in map(clean, facts(person.static)):
+        yield Trait("said", fact, (), bag(fact, ()), like, policy.fact_count, None)

@@ -12,8 +12,8 @@ _TITLE_CHARS = 60  # of a title that is named
 class Evidence(NamedTuple):
     """What a reason may name: the trait that says most for the item and against it, and how usual its labels are.
 
-    `about` is a liked thing whose words mean much the same. `labels`: each with the number of things in the history that have
-    it; `sorted_out`: things that have any.
+    `about` is a liked thing whose words mean much the same, `same` one that is the item itself. `labels`: each with the number
+    of things in the history that have it; `sorted_out`: things that have any.
     """
 
     had: int
@@ -23,6 +23,7 @@ class Evidence(NamedTuple):
     sorted_out: int
     opinion: Opinion | None
     about: Trait | None = None
+    same: Trait | None = None
 
 
 def reason(evidence: Evidence) -> str:
@@ -32,7 +33,8 @@ def reason(evidence: Evidence) -> str:
         >>> reason(Evidence(had=3, for_it=None, against_it=None, labels=(("jazz", 0),), sorted_out=3, opinion=None))
         "nothing in the history is like it; 'jazz' is new to it"
     """
-    phrases = [*_likeness(evidence), *_usualness(evidence)]
+    had = [] if evidence.same is None else [f"they have had {_named(evidence.same)}"]
+    phrases = [*had, *([] if had else _likeness(evidence)), *_usualness(evidence)]
     if evidence.opinion is not None and evidence.opinion.at_home > 0.0:
         word = "would" if evidence.opinion.aligned >= 0.5 else "would not"
         phrases.append(f"SerenGPT says they {word} want it ({evidence.opinion.aligned:.2f})")

@@ -6,6 +6,7 @@ error. Text of lines is untrusted: it is cleaned before it is compared or repeat
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NamedTuple, TypeVar
 
@@ -58,9 +59,10 @@ class _Named(Struct):
     id: _LineId | None = None
 
 
-_pairs = msgspec.json.Decoder(_Pair)
-_persons = msgspec.json.Decoder(Person)
-_parts = msgspec.json.Decoder(_GivenParts)
+# Not strict: a number in quotes is that number, as tables that were written out as text have it.
+_pairs = msgspec.json.Decoder(_Pair, strict=False)
+_persons = msgspec.json.Decoder(Person, strict=False)
+_parts = msgspec.json.Decoder(_GivenParts, strict=False)
 _named = msgspec.json.Decoder(_Named)
 _encoder = msgspec.json.Encoder()
 
@@ -163,7 +165,7 @@ def _attempt(read: Callable[[bytes], _T], line: Line) -> _T | DecodeError:
     if line.content is None:
         return DecodeError(f"line of over {LINE_BYTES} bytes, the bound")
     try:
-        return read(line.content)
+        return read(line.content.removeprefix(codecs.BOM_UTF8))  # in front of the first line of some editors' files
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return DecodeError(brief(str(error)))
 

@@ -59,10 +59,10 @@ def test_judged_line_has_the_promised_fields_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        b'{"id":"a","user":{"history":[{"title":"x","rating":"5"}]},"item":{"title":"x"}}',
+        b'{"id":"a","user":{"history":[{"title":"x","rating":"good"}]},"item":{"title":"x"}}',
         b'{"id":"a","user":{"history":[{"title":"x","rating":1e999}]},"item":{"title":"x"}}',
         b'{"id":"a","user":{"history":[{"title":"x","rating":NaN}]},"item":{"title":"x"}}',
-        b'{"id":"a","user":{"history":[{"title":"' + b"x" * 513 + b'"}]},"item":{"title":"x"}}',
+        b'{"id":"a","user":{"history":[{"title":"' + b"x" * 65_537 + b'"}]},"item":{"title":"x"}}',
         b'{"id":"a","user":{},"item":{"title":""}}',
         b'{"id":"a","user":{},"item":{"title":"\\u0000\\u202e"}}',
         b'{"id":"a","user":{},"item":{"title":"\\ud800"}}',
@@ -117,6 +117,30 @@ def test_judged_line_of_a_very_long_history_is_judged_by_its_newest_in_bounded_m
     tracemalloc.stop()
     assert answer["relevance"] > 0.5
     assert peak_bytes < 256 << 20
+
+
+def test_judged_line_with_numbers_in_quotes_or_a_page_for_a_title_is_judged() -> None:
+    """As tables have it that were written out as text; an id in quotes stays a text."""
+    told = {"title": "Alien (1979)", "category": "Horror|Sci-Fi", "rating": 5.0, "ts_ms": 1.5e12}
+    quoted = told | {"rating": "5.0", "ts_ms": "1500000000000"}
+    asked = [{"id": "7", "user": {"history": [one]}, "item": {"title": "Aliens (1986)"}} for one in (told, quoted)]
+    asked.append({"id": 7, "user": {"history": [told]}, "item": {"title": "Aliens (1986)" + " of a long title" * 4_000}})
+    first, second, third = read(JudgedLines(None, POLICY).answers(lines(*(json.dumps(one).encode() for one in asked))))
+    assert first == second
+    assert first["id"] == "7"
+    assert third["serendipity"] > 0.0
+
+
+def test_first_line_of_a_file_may_begin_with_a_byte_order_mark() -> None:
+    (first,) = read(combined(lines(b"\xef\xbb\xbf" + b'{"id":1,"relevance":"0.5"}\r'), CombinePolicy()))
+    assert set(first) == {"id", "serendipity"}
+
+
+@pytest.mark.parametrize("part", ['"high"', '""', "[]", "true", "1.5", '"1.5"', "-0.0001", "1e999", '"nan"', "NaN", "{}"])
+def test_combined_line_whose_part_is_no_share_is_refused_alone(part: str) -> None:
+    bad, good = read(combined(lines(f'{{"id":1,"relevance":{part}}}'.encode(), b'{"id":2}'), CombinePolicy()))
+    assert set(bad) == {"id", "error"}
+    assert good == {"id": 2, "serendipity": 0.5}
 
 
 def test_combined_lines_keep_ids_and_take_null_as_missing() -> None:
