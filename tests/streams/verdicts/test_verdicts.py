@@ -123,7 +123,9 @@ def test_judged_line_with_numbers_in_quotes_or_a_page_for_a_title_is_judged() ->
     """As tables have it that were written out as text; an id in quotes stays a text."""
     told = {"title": "Alien (1979)", "category": "Horror|Sci-Fi", "rating": 5.0, "ts_ms": 1.5e12}
     quoted = told | {"rating": "5.0", "ts_ms": "1500000000000"}
-    asked = [{"id": "7", "user": {"history": [one]}, "item": {"title": "Aliens (1986)"}} for one in (told, quoted)]
+    asked: list[dict[str, Any]] = [
+        {"id": "7", "user": {"history": [one]}, "item": {"title": "Aliens (1986)"}} for one in (told, quoted)
+    ]
     asked.append({"id": 7, "user": {"history": [told]}, "item": {"title": "Aliens (1986)" + " of a long title" * 4_000}})
     first, second, third = read(JudgedLines(None, POLICY).answers(lines(*(json.dumps(one).encode() for one in asked))))
     assert first == second
