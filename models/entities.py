@@ -6,10 +6,11 @@ what a user did (`Event`), and what was made of it (`Request`, `Candidate`, `Sco
 
 from __future__ import annotations
 
-import zlib
 from typing import Annotated, Final, Literal, NewType
 
 from msgspec import Meta, Struct
+
+from models.fingerprints import fingerprint as fingerprint  # noqa: PLC0414  # a word of these nouns
 
 UserId = NewType("UserId", str)
 ItemId = NewType("ItemId", str)
@@ -34,17 +35,6 @@ TagFamily = Literal["category", "brand", "attribute", "interest", "scenario"]
 # Types that name an item, and those of them that say that the user wanted it (papers.md 2.2: intentional feedback).
 ITEM_EVENTS: Final = frozenset({"expose", "click", "favourite", "cart", "purchase", "cancel", "hide"})
 POSITIVE_EVENTS = frozenset({"click", "favourite", "cart", "purchase"})
-
-
-def fingerprint(text: str) -> int:
-    """A stable 32-bit name for a category, brand, seller or id; the same in every process and release.
-
-    Python's own `hash` is salted per process, so it can be in no record that outlives one.
-
-    >>> fingerprint("t-light holder")
-    2225517691
-    """
-    return zlib.crc32(text.encode())
 
 
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

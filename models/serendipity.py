@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
+from models.compiled import mypyc_attr
 from models.entities import Event
 from models.profiles import window
 from models.profiles.features import ItemFeatures
@@ -19,6 +20,7 @@ LABEL_TYPES: Final = frozenset({"click", "purchase"})
 
 
 @final
+@mypyc_attr(acyclic=True)
 class Flags:
     """`label` is None where it cannot be known: another type of event, or too few visit days."""
 

@@ -32,6 +32,7 @@ MESSAGE_BYTES = 65_536
 # character. The longest possible one has some 215,000 bytes.
 INTERNAL_BYTES = 262_144
 _DAY_MS = 86_400_000
+_BACKSLASH: Final = 0x5C  # one byte, as a number, is found in a tenth of the time of two
 _EVENT_IDS: Final = ("user_id", "event_id", "item_id", "surface", "slate_id")
 
 _T = TypeVar("_T")
@@ -78,7 +79,7 @@ def decode_event(value: bytes, *, clock_ms: int | None = None, bounds: ClockBoun
         models.errors.DecodeError: event: Invalid enum value 'nap' - at `$.type`
     """
     event = _decode(_event_decoder, value, "event")
-    if not value.isascii() or (b"\\" in value and b"\\u" in value):  # one byte is found in a tenth of the time of two
+    if not value.isascii() or (_BACKSLASH in value and b"\\u" in value):
         for name in _EVENT_IDS:
             _check_id("event", name, getattr(event, name) or "")
     kind = event.type

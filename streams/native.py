@@ -19,6 +19,7 @@ from models.errors import ConfigError
 MODULES = (
     "models/catalogue.py",
     "models/decay.py",
+    "models/fingerprints.py",
     "models/serendipity.py",
     "models/trigger.py",
     "models/profiles/belief.py",

@@ -31,9 +31,9 @@ from models.entities import (
     Event,
     PackedRequest,
     SerendipityLabel,
-    fingerprint,
 )
 from models.errors import DecodeError, Verdict, verdict
+from models.fingerprints import fingerprint
 from models.profiles import (
     Profile,
     ProfilePolicy,
@@ -145,6 +145,7 @@ class Partition:
         self._contexts: dict[int, bytes] = {}  # of the batch in hand, by offset
         self._timers: list[tuple[int, str]] = []
         self._batches = 0
+        self._loose = self._strict = 0  # flags of the batch in hand
         self._knowledge = knowledge
         self._rules = rules
         self._checks_clock = rules.check_clock
@@ -240,7 +241,13 @@ class Partition:
                 self._apply_one(resident, profile, event, user_id, name, offset)
                 applied += 1
         self._contexts.clear()
-        self.counts.update(events=applied, duplicates=duplicates, already_applied=known)
+        counts = self.counts
+        counts["events"] += applied
+        counts["duplicates"] += duplicates
+        counts["already_applied"] += known
+        counts["related_loose"] += self._loose
+        counts["related_strict"] += self._strict
+        self._loose = self._strict = 0
 
     def _apply_one(self, resident: Resident, profile: Profile, event: Event, user_id: str, name: int, offset: int) -> None:
         rules, item, item_id = self._rules, None, event.item_id
@@ -257,11 +264,11 @@ class Partition:
             self._remember_before(resident, profile, event.ts_ms)
         resident.change()
         flags = update(profile, event, item, query_tags, offset=offset, policy=rules.profile, event_name=name)
-        if flags is not None and flags.related_loose:
-            self.counts["related_loose"] += 1
-            self.counts["related_strict"] += flags.related_strict
-        if flags is not None and flags.label:
-            self._label(resident, event, offset, flags)
+        if flags is not None:
+            self._loose += flags.related_loose
+            self._strict += flags.related_loose and flags.related_strict
+            if flags.label:
+                self._label(resident, event, offset, flags)
         if trigger.consider(profile, event, rules.trigger):
             heappush(self._timers, (trigger.due_ms(profile, rules.trigger) or 0, user_id))
         if self._contexts and offset in self._contexts and profile.pending is not None:

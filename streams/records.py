@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol, final
 
+from models.compiled import mypyc_attr
 from models.entities import Event
 from models.errors import DecodeError
 from streams import topics
@@ -22,6 +23,7 @@ class Record(Source, Protocol):
 
 
 @final
+@mypyc_attr(acyclic=True)
 class Decoded:
     """One record of a batch: an event, or only a move of event time. `arrived_ms` is the broker's clock at the record."""
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import final
 
+from models.compiled import mypyc_attr
+
 
 @final
+@mypyc_attr(acyclic=True)
 class Belief:
     """One tag of the pool. `weight` is in forward-decay form; days count from 1970.
 

@@ -10,7 +10,9 @@ import re
 from sys import intern
 from typing import Final, final, get_args
 
-from models.entities import Item, TagFamily, fingerprint
+from models.compiled import mypyc_attr
+from models.entities import Item, TagFamily
+from models.fingerprints import fingerprint
 
 FAMILIES: Final[tuple[TagFamily, ...]] = get_args(TagFamily)
 _WORD = re.compile(r"\w[\w'-]*")
@@ -19,6 +21,7 @@ _QUERY_LIMIT = 8  # tags that one query may give
 
 
 @final
+@mypyc_attr(acyclic=True)
 class ItemFeatures:
     """Fingerprints of the leaf category, brand and seller (0: none), and the tags that an event on the item speaks for."""
 

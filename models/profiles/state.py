@@ -13,6 +13,7 @@ from typing import Any, Final, cast, final, get_args
 
 import msgspec
 
+from models.compiled import mypyc_attr
 from models.entities import EventType, TriggerReason
 from models.errors import DecodeError, UnknownVersion
 from models.profiles.belief import Belief
@@ -30,6 +31,7 @@ _FAMILY_PLACES: Final[dict[str, int]] = {family: place for place, family in enum
 
 
 @final
+@mypyc_attr(acyclic=True)
 class Deed:
     """One event of the recent history; `text` is an item id, or the query of a search."""
 
@@ -145,13 +147,13 @@ def encode(profile: Profile) -> bytes:
         _steps([deed.ts_ms for deed in deeds]),
         bytes([_CODES[deed.type] for deed in deeds]),
         [deed.text for deed in deeds],
-        array("I", profile.recent_ids).tobytes(),
-        array("H", days).tobytes(),
+        _bytes("I", profile.recent_ids),
+        _bytes("H", days),
         _pack_seen(profile.seen_categories, place),
         _pack_seen(profile.seen_brands, place),
         _pack_seen(profile.seen_sellers, place),
-        array("I", list(profile.owned)).tobytes(),
-        array("I", list(profile.in_cart)).tobytes(),
+        _bytes("I", list(profile.owned)),
+        _bytes("I", list(profile.in_cart)),
         _pack_days(profile.rejected),
         profile.pending,
         profile.pending_since_ms,
@@ -312,9 +314,15 @@ def _steps(values: list[int]) -> list[int]:
 
 def _numbers(kind: str, data: bytes) -> list[int]:
     """Unsigned numbers of two ("H") or four ("I") bytes. Raises `ValueError` for bytes that are left over."""
+    if not data:
+        return []
     numbers = array(kind)
     numbers.frombytes(data)
     return numbers.tolist()
+
+
+def _bytes(kind: str, numbers: list[int]) -> bytes:
+    return array(kind, numbers).tobytes() if numbers else b""
 
 
 def _pack_seen(seen: dict[int, int], place: dict[int, int]) -> bytes:
@@ -328,7 +336,7 @@ def _pack_seen(seen: dict[int, int], place: dict[int, int]) -> bytes:
         if packed < 0:
             packed = known[value] = place[value >> 16] << 4 | place[value & 0xFFFF]
         places.append(packed)
-    return array("I", list(seen)).tobytes() + bytes(places)
+    return _bytes("I", list(seen)) + bytes(places)
 
 
 def _unpack_seen(data: bytes, day: list[int]) -> dict[int, int]:

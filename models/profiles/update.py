@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from models.entities import Event, fingerprint
+from models.entities import Event
+from models.fingerprints import fingerprint
 from models.profiles import history, inference, long_term, possessions, short_term, window
 from models.profiles.features import ItemFeatures
 from models.profiles.policy import ProfilePolicy, day_of

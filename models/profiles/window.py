@@ -99,7 +99,12 @@ def _mark(seen: dict[int, int], name: int, day: int, limit: int) -> None:
 
 
 def _forget_oldest(seen: dict[int, int]) -> None:
-    del seen[min(seen, key=lambda other: (seen[other], other))]
+    """Lets the name go that was seen longest ago; of several the one of the lowest number."""
+    oldest = least = -1
+    for name, value in seen.items():
+        if least < 0 or value < least or (value == least and name < oldest):
+            oldest, least = name, value
+    del seen[oldest]
 
 
 def _kept(seen: dict[int, int], oldest: int) -> dict[int, int]:
