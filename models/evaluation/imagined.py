@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from models.catalogue import Catalogue
-from models.entities import Exclusions, Request, fingerprint
+from models.entities import fingerprint
 from models.errors import SerenError
 from models.evaluation.ranking import Case
 from models.imagining import ImaginePolicy
@@ -48,22 +48,6 @@ class Report(NamedTuple):
     name: str
     metrics: dict[str, Interval]
     gains: dict[str, Interval]
-
-
-def request_of(case: Case) -> Request:
-    """A visit's question. What the user owned by then is not in a case, so nothing is excluded, for any way."""
-    return Request(
-        user_id=case.user_id,
-        surface="home",
-        reason="visit",
-        as_of_ms=case.as_of_ms,
-        epoch=0,
-        partition=0,
-        offset=0,
-        digest=case.digest,
-        seen=case.seen,
-        exclusions=Exclusions(),
-    )
 
 
 def tried(case: Case, answer: Answer | SerenError, *, catalogue: Catalogue, names: frozenset[str], ms: float) -> Trial:

@@ -17,7 +17,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from models.catalogue import Catalogue
-from models.entities import Digest, Seen, fingerprint
+from models.entities import Digest, Exclusions, Request, Seen, fingerprint
 from models.errors import RequestError
 from models.metrics import Interval, average_precision, bootstrap_columns, hit, ndcg, rank_of
 from models.training.samples import Sample
@@ -43,6 +43,25 @@ class Case(Struct, frozen=True, kw_only=True):
     items: tuple[str, ...]
     right: tuple[int, ...]
     seen: Seen = Seen()
+
+
+def request_of(case: Case) -> Request:
+    """The request that a visit at the case's time would have made.
+
+    What the user owned by then is not in a case, so nothing is excluded.
+    """
+    return Request(
+        user_id=case.user_id,
+        surface="evaluation",
+        reason="visit",
+        as_of_ms=case.as_of_ms,
+        epoch=0,
+        partition=0,
+        offset=0,
+        digest=case.digest,
+        seen=case.seen,
+        exclusions=Exclusions(),
+    )
 
 
 class Report(Struct, frozen=True, kw_only=True):

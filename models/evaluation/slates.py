@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from models import metrics
 from models.catalogue import Catalogue
-from models.entities import Exclusions, Request, fingerprint
+from models.entities import fingerprint
 from models.errors import SerenError
-from models.evaluation.ranking import Case
+from models.evaluation.ranking import Case, request_of
 from models.metrics import Interval, bootstrap_columns
 from models.pipeline import ServePolicy, serve_batch
 from models.retrieval import Retriever
@@ -77,22 +77,6 @@ def imagine(
         leaves = frozenset(_leaf(catalogue, candidate.item_id) for candidate in answer.trace.candidates)
         found.append(Imagined(titles=titles, categories=leaves, slate=tuple(item.item_id for item in answer.items)))
     return found
-
-
-def request_of(case: Case) -> Request:
-    """The request that a visit at the case's time would have made."""
-    return Request(
-        user_id=case.user_id,
-        surface="evaluation",
-        reason="visit",
-        as_of_ms=case.as_of_ms,
-        epoch=0,
-        partition=0,
-        offset=0,
-        digest=case.digest,
-        seen=case.seen,
-        exclusions=Exclusions(),
-    )
 
 
 def titles_metrics(given: Sequence[Case], said: Sequence[Imagined], catalogue: Catalogue, *, seed: int) -> dict[str, Interval]:

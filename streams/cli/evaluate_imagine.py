@@ -103,7 +103,8 @@ def _tried(
 
     from rich.progress import track
 
-    from models.evaluation.imagined import request_of, tried
+    from models.evaluation.imagined import tried
+    from models.evaluation.ranking import request_of
     from models.pipeline import ServePolicy, serve_batch
     from models.serengpt.tokens import clean
 

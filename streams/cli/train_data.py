@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from streams.cli.options import config_option, json_option, print_json, settings_of
+from streams.cli.options import config_option, json_option, print_json, settings_of, utc_ms
+from streams.cli.progress import progress
 
 if TYPE_CHECKING:
     from models.training.split import TimeSplit
@@ -96,16 +97,10 @@ def _given(log: str | None, files: tuple[Path, ...], *, topic: bool, settings: S
 
 
 def _replayed(log: RecordedLog, settings: Settings) -> _Given:
-    from rich.console import Console
-    from rich.progress import Progress
-
     from streams.alignment.labels import labels_of_log
     from streams.samples import split_of
 
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("Replaying the log", total=log.about.events)
-        advance = lambda count: bar.update(task, completed=count)  # noqa: E731
+    with progress("Replaying the log", log.about.events) as advance:
         found = asyncio.run(labels_of_log(log, settings.rules, advance=advance))
     about = log.about
     return _Given(found, f"{about.name} ({about.licence}, {about.source})", split_of(log))
@@ -125,7 +120,7 @@ def log_of(name: str) -> RecordedLog:
 
 
 def _cuts(train_end: object, test_start: object) -> TimeSplit | None:
-    from datetime import UTC, datetime
+    from datetime import datetime
 
     from models.training.split import TimeSplit
 
@@ -134,7 +129,7 @@ def _cuts(train_end: object, test_start: object) -> TimeSplit | None:
     if not (isinstance(train_end, datetime) and isinstance(test_start, datetime)) or train_end > test_start:
         message = f"--train-end {train_end} and --test-start {test_start}: both are needed, the first no later than the second"
         raise click.UsageError(message)
-    return TimeSplit(*(round(one.replace(tzinfo=UTC).timestamp() * 1000) for one in (train_end, test_start)))
+    return TimeSplit(utc_ms(train_end), utc_ms(test_start))
 
 
 def _show(outcome: dict[str, object], out: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streams.cli.options import config_option, json_option, print_json, settings_of
+from streams.cli.progress import progress
 from streams.cli.train_data import need_pyarrow
 from streams.cli.train_verdicts import alone_option, model_option
 
@@ -93,9 +94,6 @@ def denoise(
 def _inputs(
     samples: list[AlignmentSample], settings: Settings, *, model: Path | None, is_alone: bool
 ) -> dict[str, tuple[float, ...]]:
-    from rich.console import Console
-    from rich.progress import Progress
-
     from models.alignment.decisions import sample_key
     from models.judging.local import Ask, inputs_of
     from streams.alignment.judges import local_judge
@@ -104,18 +102,16 @@ def _inputs(
     serengpt = settings.serengpt
     checkpoint = None if is_alone else checkpoint_folder(str(model) if model else serengpt.model)
     found: dict[str, tuple[float, ...]] = {}
-    console = Console(stderr=True)
     with (
         local_judge(settings.judge, engine=serengpt.engine, checkpoint=checkpoint, threads=serengpt.threads) as judge,
-        Progress(console=console, disable=not console.is_terminal, transient=True) as bar,
+        progress("Reading the samples", len(samples)) as advance,
     ):
-        task = bar.add_task("Reading the samples", total=len(samples))
         for start in range(0, len(samples), _BATCH):
             batch = samples[start : start + _BATCH]
             asks = [Ask(sample.digest, sample.title, sample.category) for sample in batch]
             for sample, ask, heard in zip(batch, asks, judge.hear(asks), strict=True):
                 found[sample_key(sample)] = inputs_of(ask, heard, visit_days=sample.visit_days)
-            bar.update(task, completed=len(found))
+            advance(len(found))
     return found
 
 

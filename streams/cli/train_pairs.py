@@ -5,14 +5,15 @@ Exit codes: 0 done, 1 some prompts could not be judged (they give no pair), 2 an
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from streams.cli.options import config_option, json_option, print_json, settings_of
+from streams.cli.options import config_option, json_option, settings_of
+from streams.cli.outcome import end
+from streams.cli.progress import progress
 from streams.cli.train_data import need_pyarrow
 from streams.cli.train_verdicts import QUESTIONS, alone_option, chosen_judge, judge_option
 
@@ -82,7 +83,8 @@ def pairs(
     people = _of_people(files, asked_before)
     write_pairs(out / PAIRS, [*made.pairs, *people])
     write_questions(out / QUESTIONS, made.questions)
-    _show(_outcome(made, people, len(prompts), out), made.failed, as_json=as_json)
+    outcome, following = _outcome(made, people, len(prompts), out), f"Next: seren label {out}/{QUESTIONS}"
+    end("pairs", outcome, made.failed, what="prompts", caption=following, as_json=as_json)
 
 
 def _titles(
@@ -141,15 +143,10 @@ def _of_people(files: tuple[Path, ...], asked_before: Path | None) -> list[Prefe
 
 
 def _watched(batches: Iterator[tuple[Any, Any]], total: int, what: str) -> Iterator[tuple[Any, Any]]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task(what, total=total)
+    with progress(what, total) as advance:
         for done, one in enumerate(batches, start=1):
             yield one
-            bar.update(task, completed=done)
+            advance(done)
 
 
 def _outcome(made: Made, people: list[PreferencePair], prompts: int, out: Path) -> dict[str, Any]:
@@ -167,16 +164,3 @@ def _outcome(made: Made, people: list[PreferencePair], prompts: int, out: Path) 
         "failed": len(made.failed),
         "titles_by_score": {str(score): scores[score] for score in sorted(scores)},
     }
-
-
-def _show(outcome: dict[str, Any], failed: list[str], *, as_json: bool) -> None:
-    if as_json:
-        print_json(outcome | {"first_failures": failed[:3]})
-    else:
-        from streams.cli.tables import show_table
-
-        rows = [(name.replace("_", " "), str(value)) for name, value in outcome.items()]
-        show_table("pairs", ("what", "value"), rows, caption=f"Next: seren label {outcome['folder']}/{QUESTIONS}")
-    if failed:
-        click.echo(f"seren: {len(failed)} prompts could not be judged, the first: {failed[0]}", err=True)
-        sys.exit(1)

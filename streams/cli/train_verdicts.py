@@ -6,15 +6,16 @@ Exit codes: 0 done, 1 some samples could not be judged (they keep no verdict), 2
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from streams.cli.options import config_option, json_option, print_json, settings_of
+from streams.cli.options import config_option, json_option, settings_of
+from streams.cli.outcome import end
+from streams.cli.progress import progress
 from streams.cli.train_data import need_pyarrow
 
 if TYPE_CHECKING:
@@ -103,34 +104,16 @@ def verdicts(
         "not_serendipitous": sum(sample.verdict is False for sample in asked),
         "failed": len(failed),
     }
-    _show(outcome, failed, as_json=as_json)
+    end("verdicts", outcome, failed, what="samples", caption=f"Next: seren label {out}/{QUESTIONS}", as_json=as_json)
 
 
 def _ask(judge: Judge, samples: list[AlignmentSample]) -> list[Verdict | RequestError]:
-    from rich.console import Console
-    from rich.progress import Progress
-
     from models.judging.local import Ask
 
-    console = Console(stderr=True)
     heard: list[Verdict | RequestError] = []
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("Judging", total=len(samples))
+    with progress("Judging", len(samples)) as advance:
         for start in range(0, len(samples), _BATCH):
             batch = samples[start : start + _BATCH]
             heard.extend(judge.verdicts([Ask(sample.digest, sample.title, sample.category) for sample in batch]))
-            bar.update(task, completed=len(heard))
+            advance(len(heard))
     return heard
-
-
-def _show(outcome: dict[str, Any], failed: list[str], *, as_json: bool) -> None:
-    if as_json:
-        print_json(outcome | {"first_failures": failed[:3]})
-    else:
-        from streams.cli.tables import show_table
-
-        rows = [(name.replace("_", " "), str(value)) for name, value in outcome.items()]
-        show_table("verdicts", ("what", "value"), rows, caption=f"Next: seren label {outcome['folder']}/{QUESTIONS}")
-    if failed:
-        click.echo(f"seren: {len(failed)} samples could not be judged, the first: {failed[0]}", err=True)
-        sys.exit(1)

@@ -15,8 +15,9 @@ from typing import Literal, get_args
 
 from msgspec import structs
 
-from models.entities import Digest, PackedRequest, ScoredItem, Tier, Trace
+from models.entities import Digest, PackedRequest, ScoredItem, Tier
 from models.errors import EngineDead, EngineError, EngineHung, RequestError, SerenError, UnsoundAnswer
+from models.fallback import nothing_for
 from models.pipeline import Answer
 from models.profiles import decode, encode
 from models.serengpt.engine import Engine, ImagineRequest, Scored, ScoreRequest
@@ -118,18 +119,7 @@ def _answer(request: PackedRequest, titles: Sequence[str]) -> Answer:
 
 
 def _made(request: PackedRequest, items: tuple[ScoredItem, ...], tier: Tier, model_id: str) -> Answer:
-    trace = Trace(
-        user_id=request.user_id,
-        surface=request.surface,
-        reason=request.reason,
-        as_of_ms=request.as_of_ms,
-        offset=request.offset,
-        digest=Digest(),
-        imagined=(),
-        candidates=(),
-        filtered=(),
-        kept=items,
-    )
+    trace = structs.replace(nothing_for(request).trace, kept=items, tier=tier)
     return Answer(items=items, trace=trace, tier=tier, model_id=model_id)
 
 

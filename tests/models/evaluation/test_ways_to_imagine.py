@@ -7,8 +7,8 @@ import pytest
 from models.catalogue import Catalogue
 from models.entities import Candidate, Digest, Filtered, Item, ScoredItem, Seen, Trace, fingerprint
 from models.errors import RequestError
-from models.evaluation.imagined import CHOICE_METRIC, FREE, WAYS, Trial, best, report, request_of, tried
-from models.evaluation.ranking import Case
+from models.evaluation.imagined import CHOICE_METRIC, FREE, WAYS, Trial, best, report, tried
+from models.evaluation.ranking import Case, request_of
 from models.imagining import ImaginePolicy
 from models.pipeline import Answer
 
