@@ -144,18 +144,29 @@ def _answers(
 
 
 def _checkpoints(questions: Questions, answers: Iterable[_Answers], others: list[Ranked], *, seed: int) -> Iterator[Ranked]:
-    """Each checkpoint alone, and joined with the tower and the season where those are."""
-    from streams.evaluation.blends import with_relevance, with_season
-    from streams.evaluation.checkpoints import rank_checkpoint
-    from streams.evaluation.rankers import EVE, TOWER
+    """Each checkpoint's word of titles, then of products where titles are shared; each also joined, see `_joined`."""
+    from streams.evaluation.checkpoints import rank_checkpoint, shared_out
 
     rows = {row.name: row for row in others}
     for name, model_id, said in answers:
         yield from rank_checkpoint(name, model_id, said, questions, seed=seed)
-        if TOWER in rows:
-            yield with_relevance(name, questions, rows[TOWER], said, seed=seed)
-            days, row = rows[EVE].half_life_days, f"{name} x relevance x season"
-            yield with_season(row, questions, rows[TOWER], said, half_life_days=days, seed=seed)
+        yield from _joined(name, said, questions, rows, seed=seed)
+        shared = shared_out(said, questions)
+        if shared is not None:
+            of_products = f"{name}, titles shared out"
+            yield next(rank_checkpoint(of_products, model_id, shared, questions, seed=seed))
+            yield from _joined(of_products, shared, questions, rows, seed=seed)
+
+
+def _joined(name: str, said: Said, questions: Questions, rows: dict[str, Ranked], *, seed: int) -> Iterator[Ranked]:
+    """SerenGPT's word joined with the tower, and with the season, where there is a tower."""
+    from streams.evaluation.blends import with_relevance, with_season
+    from streams.evaluation.rankers import EVE, TOWER
+
+    if TOWER in rows:
+        yield with_relevance(name, questions, rows[TOWER], said, seed=seed)
+        days, row = rows[EVE].half_life_days, f"{name} x relevance x season"
+        yield with_season(row, questions, rows[TOWER], said, half_life_days=days, seed=seed)
 
 
 def _baselines(

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
@@ -13,10 +15,12 @@ from models.catalogue import Catalogue
 from models.errors import CheckpointError
 from models.evaluation import serengpt
 from models.evaluation.choice import choose
+from models.evaluation.rankers import popularity_counts
 from models.evaluation.ranking import Case
 from models.serengpt.engine import Engine, Scored
+from models.serengpt.shares import log_shares
 from streams.evaluation.kept import KeptScores
-from streams.evaluation.questions import Questions
+from streams.evaluation.questions import Asked, Questions
 from streams.evaluation.rankers import Ranked
 
 
@@ -88,6 +92,38 @@ def rank_checkpoint(name: str, model_id: str, said: Said, questions: Questions, 
             validation=before[reading],
         )
     yield Ranked(name=f"{name}, without profile", scores=serengpt.prior(said.reported), model_id=model_id, is_baseline=False)
+
+
+def shared_out(said: Said, questions: Questions) -> Said | None:
+    """The same answers of products instead of titles: a title's probability shared out by the wants of the train part.
+
+    Args:
+        said: what a checkpoint said of titles.
+        questions: that it answered.
+
+    Returns:
+        None where every title is one product's, so that nothing would change.
+    """
+    catalogue = questions.log.catalogue
+    titles = [item.title for item in catalogue.items]
+    if len(set(titles)) == len(titles):
+        return None
+    counts = popularity_counts(questions.train)
+    wants = {catalogue.index(item_id): float(count) for item_id, count in counts.items() if item_id in catalogue}
+    shares = log_shares(titles, wants)
+    return Said(
+        _shared_out(said.validation, questions.validation, shares), _shared_out(said.reported, questions.reported, shares)
+    )
+
+
+def _shared_out(scored: Sequence[Sequence[Scored]], asked: Asked, shares: NDArray[np.float64]) -> list[tuple[Scored, ...]]:
+    return [
+        tuple(
+            Scored(one.logprob + share, one.prior_logprob + share, one.tokens)
+            for one, share in zip(case, shares[rows].tolist(), strict=True)
+        )
+        for case, rows in zip(scored, asked.items, strict=True)
+    ]
 
 
 def scored_cases(
