@@ -102,7 +102,7 @@ pure: $(VENV)/.run ## Remove what `make native` has made
 .PHONY: test-native
 test-native: native ## The laws of profiles and partitions, and 500 simulated worlds, on the compiled hot path
 	@$(PY) -m pytest tests/models/profiles tests/models/test_serendipity.py tests/streams/test_partition*.py \
-	  tests/streams/test_checkpoint.py tests/streams/agents/test_profiles_worker.py $(ARGS)
+	  tests/streams/test_checkpoint.py tests/streams/agents/test_profiles_*.py $(ARGS)
 	@$(PY) -m streams.simulation --seeds 500
 
 .PHONY: bench

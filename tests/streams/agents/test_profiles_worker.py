@@ -3,191 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator
 
 import pytest
 import redis.asyncio
 from faust.types import TP
 
-from models.entities import Event, Item, UserAttributes
-from models.errors import BrokerUnavailable, StoreError, StoreUnavailable
-from models.profiles import ProfilePolicy, decode
-from models.profiles.policy import WindowPolicy
+from models.entities import UserAttributes
+from models.errors import StoreError
 from streams import codec, topics
-from streams.agents.limits import ProfilesLimits
 from streams.agents.profiles import ProfilesWorker
 from streams.checkpoint import PartitionLost
-from streams.embedded.redis import start_redis
 from streams.keys import profile_key
-from streams.knowledge import Knowledge
-from streams.partition import Rules
-from streams.production import Outgoing
-from streams.state import PartitionStore, ProfileStore
 from streams.transport import Chunk
-
-START_MS = 20_000 * 86_400_000
-NEVER_S = 1e9
-KNOWN = Knowledge([Item(item_id="i0", title="thing", category=("shop", "leaf"))], max_tag_bytes=48)
-REPLAY = Rules(check_clock=False, profile=ProfilePolicy(window=WindowPolicy(min_visit_days=1)))
-LIVE = Rules(check_clock=True)
-
-
-class Record(NamedTuple):
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
-
-
-class HandClock:
-    """A clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def monotonic(self) -> float:
-        return 5_000.0 + self.now_s
-
-    def time(self) -> float:
-        return START_MS / 1000 + self.now_s
-
-
-class Broker:
-    """What was produced and committed; may be away for some calls."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[str, bytes | None, bytes | None]] = []
-        self.commits: list[dict[tuple[str, int], int]] = []
-        self.away_for = 0
-
-    async def produce(self, topic: str, records: Sequence[Outgoing]) -> None:
-        if self.away_for and records:
-            self.away_for -= 1
-            raise BrokerUnavailable("away")
-        self.sent += [(topic, record.key, record.value) for record in records]
-
-    async def commit(self, offsets: Mapping[TP, int]) -> bool:
-        self.commits.append({(tp.topic, tp.partition): offset for tp, offset in offsets.items()})
-        return True
-
-    def on(self, topic: str) -> list[bytes]:
-        return [value or b"" for name, _, value in self.sent if name == topic]
-
-
-class FlakyPartitions(PartitionStore):
-    """The real one, away for the next `away_for` writes."""
-
-    away_for = 0
-    tries = 0
-
-    async def write(self, partition: int, **fields: Any) -> bool:
-        self.tries += 1
-        if self.away_for:
-            self.away_for -= 1
-            raise StoreUnavailable("away")
-        return await super().write(partition, **fields)
-
-
-class House:
-    """One Redis and one broker, and the workers that come and go."""
-
-    def __init__(self, client: redis.asyncio.Redis) -> None:
-        self.clock = HandClock()
-        self.broker = Broker()
-        self.profiles = ProfileStore(client, tenant="t")
-        self.partitions = FlakyPartitions(client, tenant="t")
-
-    async def worker(self, *numbers: int, rules: Rules = REPLAY, **limits: Any) -> ProfilesWorker:
-        made = self.idle_worker(rules=rules, **limits)
-        await made.take_over(assigned(*numbers))
-        return made
-
-    def idle_worker(self, *, rules: Rules = REPLAY, **limits: Any) -> ProfilesWorker:
-        return ProfilesWorker(
-            knowledge=KNOWN,
-            profiles=self.profiles,
-            partitions=self.partitions,
-            produce=self.broker.produce,
-            commit=self.broker.commit,
-            rules=rules,
-            limits=ProfilesLimits(**({"checkpoint_s": NEVER_S} | limits)),
-            clock=self.clock,
-        )
-
-    async def events_of(self, user_id: str) -> int:
-        state = await self.profiles.read(user_id)
-        return 0 if state is None else decode(state.profile).events
-
-    async def marker(self, number: int) -> int | None:
-        found = await self.partitions.read(number)
-        return None if found is None else found.next_offset
-
-
-class Forgetful:
-    """A Redis that keeps nothing when it restarts, and a house on it."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._server = start_redis(folder)
-        self._client = redis.asyncio.Redis.from_url(self._server.url)
-        self.house = House(self._client)
-
-    async def restart(self) -> None:
-        self._server.stop()
-        await self._client.connection_pool.disconnect()
-        self._server = start_redis(self._folder, port=self._server.port)
-
-    async def close(self) -> None:
-        await self._client.aclose()
-        self._server.stop()
+from tests.streams.agents.one_profiles_worker import (
+    LIVE,
+    START_MS,
+    House,
+    Record,
+    assigned,
+    attributes,
+    clicks,
+    event,
+    events,
+    until,
+)
 
 
 @pytest.fixture
 def house(redis_client: redis.asyncio.Redis) -> House:
     return House(redis_client)
-
-
-def assigned(*numbers: int) -> set[TP]:
-    return {TP(topic, number) for topic in (topics.EVENTS, topics.ATTRIBUTES) for number in numbers}
-
-
-def event(offset: int, user: str, at_s: float = 0.0, kind: Any = "click", **fields: Any) -> Record:
-    ts_ms = START_MS + round(at_s * 1000)
-    if kind == "click":
-        fields.setdefault("item_id", "i0")
-    value = codec.encode(Event(event_id=f"{user}-{offset}", user_id=user, type=kind, ts_ms=ts_ms, **fields))
-    return Record(offset, ts_ms, user.encode(), value)
-
-
-def events(*records: Record, number: int = 0) -> Chunk:
-    return Chunk(topics.EVENTS, number, list(records), records[-1].offset + 1)
-
-
-def clicks(first: int, after: int, number: int = 0) -> Chunk:
-    """Clicks of as many users as there are offsets; a user's events are all in one partition."""
-    name = f"p{number}-u" if number else "u"
-    return events(*(event(offset, f"{name}{offset}", at_s=offset) for offset in range(first, after)), number=number)
-
-
-def attributes(first: int, after: int) -> Chunk:
-    """One change each of the users of these offsets."""
-    changes = [UserAttributes(user_id=f"u{offset}", attributes={"age": "30s"}) for offset in range(first, after)]
-    records: Any = [
-        Record(offset, START_MS, change.user_id.encode(), codec.encode(change))
-        for offset, change in zip(range(first, after), changes, strict=True)
-    ]
-    return Chunk(topics.ATTRIBUTES, 0, records, after)
-
-
-async def until(reached: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not reached():  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0.01)
 
 
 # ---- when a checkpoint is due
@@ -274,29 +119,6 @@ async def test_take_over_starts_where_the_state_ends(house: House) -> None:
     assert after.owned[0].residents["u4"].profile.events == 1
 
 
-async def test_worker_waits_for_a_redis_that_died_and_loses_nothing(tmp_path: Path) -> None:
-    """A real server that dies and comes back on its port with its append-only file."""
-    first = start_redis(tmp_path, append_only=True)
-    client = redis.asyncio.Redis.from_url(first.url)
-    try:
-        house = House(client)
-        worker = await house.worker(0, checkpoint_events=1)
-        await worker.take(clicks(0, 1))
-        os.kill(first.pid, signal.SIGKILL)
-        first.stop()
-        taking = asyncio.create_task(worker.take(clicks(1, 4)))
-        await until(lambda: worker.counts["retries"] >= 1)
-        assert not taking.done()
-        with start_redis(tmp_path, port=first.port, append_only=True):
-            await taking
-            assert await house.marker(0) == 4
-            assert [await house.events_of(f"u{offset}") for offset in range(4)] == [1, 1, 1, 1]
-            assert house.broker.commits[-1] == {(topics.EVENTS, 0): 4}
-            await client.aclose()
-    finally:
-        first.stop()
-
-
 async def test_worker_takes_nothing_of_a_partition_that_is_not_its_own(house: House) -> None:
     worker = await house.worker(0, checkpoint_events=1)
     await worker.take(clicks(0, 2, number=3))
@@ -375,71 +197,6 @@ async def test_partition_that_was_lost_without_a_rebalance_ends_the_process(hous
         await worker.tick()
     await worker.take_over(assigned(0))
     await worker.tick()
-
-
-# ---- Redis restarts and has lost what it acknowledged
-
-
-@pytest.fixture
-async def forgetful(tmp_path: Path) -> AsyncIterator[Forgetful]:
-    one = Forgetful(tmp_path)
-    yield one
-    await one.close()
-
-
-async def test_worker_writes_everything_again_when_redis_restarts_with_nothing(forgetful: Forgetful) -> None:
-    house = forgetful.house
-    worker = await house.worker(0, checkpoint_events=2)
-    await worker.take(clicks(0, 2))
-    await forgetful.restart()
-    await worker.take(clicks(2, 4))
-    assert [await house.events_of(f"u{offset}") for offset in range(4)] == [1, 1, 1, 1]
-    assert await house.marker(0) == 4
-    assert worker.counts["store_restarts"] == 1
-    await worker.take(clicks(4, 6))
-    assert worker.counts["store_restarts"] == 1
-
-
-async def test_quiet_worker_notices_that_redis_restarted(forgetful: Forgetful) -> None:
-    house = forgetful.house
-    worker = await house.worker(0, checkpoint_events=2, idle_s=10.0)
-    await worker.take(clicks(0, 2))
-    await forgetful.restart()
-    house.clock.now_s = 9.9
-    await worker.tick()
-    assert await house.events_of("u0") == 0
-    house.clock.now_s = 10.0
-    await worker.tick()
-    assert await house.events_of("u0") == 1
-
-
-async def test_restart_right_after_a_takeover_ends_the_process_because_the_owner_before_may_have_lost_states(
-    forgetful: Forgetful,
-) -> None:
-    house = forgetful.house
-    before = await house.worker(0, checkpoint_events=2)
-    await before.take(clicks(0, 2))
-    await before.release(assigned(0))
-    after = await house.worker(0, checkpoint_events=2, durable_s=3.0)
-    await forgetful.restart()
-    with pytest.raises(StoreError, match="right after the takeover of partition 0"):
-        await after.take(clicks(2, 4))
-    assert await house.events_of("u2") == 0, "a state that lacks events of before would never get them again"
-    assert await house.marker(0) is None, "whoever comes next starts where what survived ends: at the beginning"
-
-
-async def test_restart_long_after_a_takeover_is_survived(forgetful: Forgetful) -> None:
-    house = forgetful.house
-    before = await house.worker(0, checkpoint_events=2)
-    await before.take(clicks(0, 2))
-    await before.release(assigned(0))
-    after = await house.worker(0, checkpoint_events=2, durable_s=3.0)
-    house.clock.now_s = 3.0
-    await after.take(clicks(2, 4))
-    await forgetful.restart()
-    await after.take(clicks(4, 6))
-    assert [await house.events_of(f"u{offset}") for offset in range(2, 6)] == [1, 1, 1, 1]
-    assert await house.marker(0) == 6
 
 
 # ---- release

@@ -205,7 +205,6 @@ def test_close_ends_the_process_and_later_calls(hosted: Hosted) -> None:
     hosted.fails(EngineDead)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux kills with the parent")
 def test_process_dies_with_a_worker_that_is_killed_even_while_it_hangs(tmp_path: Path) -> None:
     note(tmp_path, HANGS)
     code = (
