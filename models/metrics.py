@@ -191,12 +191,3 @@ def coverage(shown: Sequence[Sequence[str]], catalogue_count: int) -> float:
         message = f"catalogue_count: {catalogue_count}, must be at least 1"
         raise ValueError(message)
     return len({item for slate in shown for item in slate}) / catalogue_count
-
-
-def unexpected_ratio(shown: Sequence[str], seen: frozenset[str]) -> float:
-    """Share of a slate's leaf categories' places that the visit-day window did not hold.
-
-    >>> unexpected_ratio(["cup", "lamp"], frozenset({"cup"}))
-    0.5
-    """
-    return sum(group not in seen for group in shown) / len(shown) if shown else 0.0

@@ -15,8 +15,6 @@ Source = Literal["accuracy", "serendipity"]
 Split = Literal["sft", "ipo", "validation", "test"]
 JudgedBy = Literal["judge", "person", "teacher", "none"]
 
-BEST_SCORE, WORST_SCORE = 6, 1  # papers.md 1.5.3
-
 
 class AlignmentSample(Struct, frozen=True, kw_only=True):
     """One item that became serendipitous by Definition 1, with the profile from before its visit day.

@@ -38,7 +38,6 @@ READINGS: dict[str, Reading] = {
     "logprob - prior, per token": _per_token(_less_prior(1.0)),
 }
 ALIGNED = "logprob - 0.25 prior"
-RAW = "logprob"
 
 
 def scored_batches(given: Sequence[Case], *, engine: Engine, catalogue: Catalogue) -> Iterator[list[tuple[Scored, ...]]]:

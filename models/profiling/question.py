@@ -19,9 +19,6 @@ from models.profiling.policy import QuestionPolicy
 from models.serengpt.instructions import without_instructions
 from models.serengpt.tokens import clean
 
-QUESTION_VERSION = 1  # a change of any text below changes what models answer
-
-
 _FAMILY_WORDS: Final = {
     "category": "preferred product categories",
     "brand": "preferred brands or IPs",

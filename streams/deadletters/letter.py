@@ -31,8 +31,6 @@ VALUE_BYTES = 262_144  # the longest record that any of our topics takes (codec.
 _REASON_BYTES = 1_024
 _ATTEMPT_DIGITS = 6
 
-Headers = Sequence[tuple[str, bytes]]
-
 
 class Source(Protocol):
     """What is used of a record that could not be used."""

@@ -112,7 +112,3 @@ def test_diversity_of_one_category_is_zero_and_of_all_different_is_one() -> None
 def test_coverage_of_an_empty_catalogue_raises() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         metrics.coverage([["a"]], 0)
-
-
-def test_unexpected_ratio_of_no_places_is_zero() -> None:
-    assert metrics.unexpected_ratio([], frozenset({"a"})) == 0.0
