@@ -46,7 +46,7 @@ test-train: $(VENV)/.train ## Tests of training and of the torch engine (install
 
 .PHONY: test-vllm
 test-vllm: $(VLLM)/.made ## Tests of the vLLM engine, with its build for the CPU in an environment of its own (5 GB)
-	@$(VLLM)/bin/python -m pytest -m "vllm" -W ignore tests/models/serengpt $(ARGS)
+	@$(VLLM)/bin/python -m pytest -m "vllm" -W ignore tests/models/serengpt tests/streams/engines $(ARGS)
 
 .PHONY: test-otel
 test-otel: $(VENV)/.otel ## Tests of the spans, exported to a collector of their own (installs OpenTelemetry)

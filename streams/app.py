@@ -148,7 +148,7 @@ def judging_app(
         )
     _connect(app, worker)
     watch = _watched(app, worker, redis, settings, topics.REQUESTS)
-    _listen(settings, judging_registry(worker, watch, calls, scores), lambda: judging_vitals(worker, watch))
+    _listen(settings, judging_registry(worker, watch, calls, scores), lambda: judging_vitals(worker, watch, calls.model))
     source = app.topic(topics.REQUESTS, schema=ChunkSchema())
 
     @app.agent(source, name="judging", concurrency=1)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
@@ -32,6 +32,7 @@ Run = Callable[[Serve, Sequence[PackedRequest]], Awaitable[list[Answer | SerenEr
 Outcome = Answer | Exception | None  # None: no tier has anything for the user
 
 _TOP: Tier = "serengpt"
+_SWITCHES = 20  # steps from tier to tier that are told
 
 
 class Rung(NamedTuple):
@@ -93,6 +94,12 @@ class Answering:
         self._failures = 0  # requests in a row that used up their tries
         self._last: PackedRequest | None = None  # what a probe asks
         self._probing = False
+        self._switches: deque[tuple[int, Switch]] = deque(maxlen=_SWITCHES)
+
+    @property
+    def switches(self) -> list[dict[str, object]]:
+        """The last steps from tier to tier, the newest first, as JSON values."""
+        return [{"at_ms": at_ms, **switch._asdict()} for at_ms, switch in reversed(list(self._switches))]
 
     @property
     def tier(self) -> Tier:
@@ -284,6 +291,7 @@ class Answering:
         if switch is not None:
             logger.warning("tier %s after %s: %s", switch.after, switch.before, switch.why)
             self._counts[f"tier_{switch.why}"] += 1
+            self._switches.append((int(self._clock.time() * 1000), switch))
 
 
 def _is_nothing(outcome: Answer | SerenError) -> bool:

@@ -251,6 +251,11 @@ class JudgingWorker(Intake[PackedRequest]):
         return self._answering.tiers
 
     @property
+    def switches(self) -> list[dict[str, object]]:
+        """The last changes of the tier, the newest first, as JSON values."""
+        return self._answering.switches
+
+    @property
     def stale_replaced(self) -> int:
         """Published slates whose elder was past its soft expiry."""
         return self._publisher.stale_replaced

@@ -64,7 +64,14 @@ def judging(config: Path | None, log_level: str) -> None:
     scores = ScoreLog(cache_bytes=settings.scores.cache_bytes, pending_bytes=settings.scores.pending_bytes)
     hosted = partial(load_hosted_engine, policy=settings.host, on_restart=calls.restarted)
     load = hosted if model.hosted else load_engine
-    engine = load(model.engine, model.model, threads=model.threads, key_file=model.key_file, vllm=asdict(settings.vllm))
+    engine = load(
+        model.engine,
+        model.model,
+        threads=model.threads,
+        key_file=model.key_file,
+        vllm=asdict(settings.vllm),
+        changes=calls.model,
+    )
     catalogue = Catalogue(asyncio.run(load_items(settings)))
     retriever, policy, profile = Retriever.build(catalogue, tower_folder()), settings.serve, settings.rules.profile
     season = season_in(model.season)

@@ -23,6 +23,7 @@ from models.pretrained import tower_folder
 from models.retrieval.vectors import Tower
 from streams import topics
 from streams.admin import Progress
+from streams.engines.live import LiveEngine
 from streams.engines.named import load_engine
 from streams.lua.scripts import translating
 from streams.native import is_compiled, root_of_this
@@ -132,7 +133,8 @@ def check_serengpt(engine: str, model: str, key_file: str = "") -> Check:
             "SerenGPT", "failed", str(error), "set serengpt.model to a checkpoint folder, or install the package again"
         )
     loaded.close()
-    return Check("SerenGPT", "ok", f"{loaded.model_id}, prompt version {loaded.prompt_version}; {loaded.runtime}")
+    number = f"version {loaded.version} of the registry, " if isinstance(loaded, LiveEngine) else ""
+    return Check("SerenGPT", "ok", f"{number}{loaded.model_id}, prompt version {loaded.prompt_version}; {loaded.runtime}")
 
 
 def check_tower() -> Check:

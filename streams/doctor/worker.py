@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime
 from typing import Any
 
 from streams.doctor.checks import TIMEOUT_S, Check
@@ -17,12 +18,38 @@ _ADVICE = {
 
 
 def check_worker(url: str) -> list[Check]:
-    """Whether a worker is live, and ready.
+    """Whether a worker is live, and ready, and which model a judging worker asks.
 
     Args:
         url: of its endpoint, without a path: `http://127.0.0.1:9300`.
     """
-    return [_check(url.rstrip("/"), path) for path in _ADVICE]
+    base = url.rstrip("/")
+    return [*(_check(base, path) for path in _ADVICE), *_model(base)]
+
+
+def _model(base: str) -> list[Check]:
+    """The model that serves and the last change of it, where the worker tells; what else is wrong there, others said."""
+    try:
+        model = _ask(base + "/readyz")["model"]
+        served = model["model_id"] if model["version"] is None else f"version {model['version']}, {model['model_id']}"
+        detail = f"{served}; tier {model['tier']}" + "".join(map(_switched, model["tier_switches"][:1]))
+        tried = model["changes"][:1]
+        detail += "".join(f"; {one['before']} to {one['after']} {one['outcome']} at {_at(one['at_ms'])}" for one in tried)
+        reasons = [str(one["why"]) for one in tried if one["outcome"] != "changed"]
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):
+        return []
+    if reasons:
+        advice = "promote another version, or roll back: seren models; its log has the whole error"
+        return [Check(f"model of {base}", "failed", f"{detail}: {reasons[0]}", advice)]
+    return [Check(f"model of {base}", "ok", detail)]
+
+
+def _switched(switch: dict[str, Any]) -> str:
+    return f" since {_at(switch['at_ms'])} ({switch['why']})"
+
+
+def _at(at_ms: float) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _check(base: str, path: str) -> Check:

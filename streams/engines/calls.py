@@ -11,13 +11,14 @@ from models.errors import SerenError
 from models.serengpt.engine import Engine, ImagineRequest, Scored, ScoreRequest
 from models.serengpt.prompt import PROMPT_TOKENS, prompt_ids, title_ids
 from models.serengpt.tokens import TitleTokenizer
+from streams.engines.changes import ModelChanges
 
 _Ask = TypeVar("_Ask")
 _Reply = TypeVar("_Reply")
 
 
 class ModelCalls:
-    """What an engine was asked, by verb: calls, failed ones, seconds, tokens; and why its process was replaced."""
+    """What an engine was asked, by verb: calls, failed ones, seconds, tokens; why its process was replaced; its model."""
 
     def __init__(self) -> None:
         self.calls = {"imagine": 0, "score": 0}
@@ -25,6 +26,7 @@ class ModelCalls:
         self.seconds = {"imagine": 0.0, "score": 0.0}
         self.tokens = {"imagine": 0, "score": 0}
         self.restarts = {"hung": 0, "lost": 0, "dead": 0}
+        self.model = ModelChanges()
 
     def restarted(self, why: str) -> None:
         """Its process hung, was lost, or said that it could not go on."""

@@ -7,7 +7,7 @@ version that does not load, or whose files or signature are not what they should
 changes nothing but a line in the log and a count: what served goes on serving.
 
 An engine with a `swap` of its own, as one that fills its GPU, is not loaded twice: it changes its weights while no batch is
-open.
+open. One in a process of its own has the swap that the engine in there has.
 
 Knows nothing about runtimes.
 """
@@ -16,15 +16,17 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from models.errors import SerenError
+from models.errors import CheckpointError, SerenError, brief
 from models.registry import Registry
 from models.serengpt.engine import ImagineRequest, Scored, ScoreRequest, Swappable
+from streams.engines.changes import Change, ModelChanges, Outcome
 
 if TYPE_CHECKING:
     from streams.engines.named import LoadedEngine
@@ -35,6 +37,10 @@ QUIET_S = (
     60.0  # a swap inside an engine waits so long for open batches, and holds new ones up meanwhile; a batch takes seconds
 )
 POLL_S = 2.0  # between two looks at the registry: a promotion is no matter of seconds, and a look reads 30 bytes
+
+
+class _Refused(CheckpointError):
+    """A version that is not what its record says, or is not signed."""
 
 
 class _Serving:
@@ -57,20 +63,32 @@ class LiveEngine:
         registry: where versions are; its key is what they must be signed with.
         load: makes the engine of a checkpoint folder.
         poll_s: between two looks; 0: nobody looks but who calls `look`.
+        changes: told what serves, and what became of each change.
+        clock: of when.
 
     Raises:
         CheckpointError: no version serves yet, or the one that does cannot be loaded.
     """
 
-    def __init__(self, registry: Registry, load: Callable[[Path], LoadedEngine], *, poll_s: float = POLL_S) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        load: Callable[[Path], LoadedEngine],
+        *,
+        poll_s: float = POLL_S,
+        changes: ModelChanges | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._registry = registry
         self._load = load
         self._changed = threading.Condition()
         self._refused: int | None = None  # the version that was tried last and did not load
         self._is_swapping = False  # inside an engine that cannot be loaded twice
-        self.swaps = 0
-        self.failed_swaps = 0
-        self._serving = self._loaded(registry.current())
+        self.changes = ModelChanges() if changes is None else changes
+        self._clock = clock
+        number = registry.verify(registry.current()).number
+        self._serving = self._loaded(number)
+        self.changes.serves(self._serving.engine.model_id, version=self._serving.number)
         self._closing = threading.Event()
         self._follower = threading.Thread(target=self._follow, args=(poll_s,), name="model-registry", daemon=True)
         if poll_s > 0:
@@ -128,23 +146,43 @@ class LiveEngine:
         current = self._registry.pointer().current
         if current is None or current in (self._serving.number, self._refused):
             return
+        before = self._serving.number
         try:
-            if hasattr(self._serving.engine, "swap"):
-                self._swap_inside(cast("Swappable", self._serving.engine), current)
-                return
-            found = self._loaded(current)
-        except SerenError:
+            self._verify(current)
+            is_done = self._swapped_inside(current) if self._swaps_inside() else self._replaced(current)
+        except Exception as error:
             self._refused = current
-            self.failed_swaps += 1
+            outcome: Outcome = "refused" if isinstance(error, _Refused) else "failed"
+            self._note(before, current, outcome, why=str(error) or type(error).__name__)
             raise
-        self._refused = None
+        if is_done:
+            self._refused = None
+            self.changes.serves(self._serving.engine.model_id, version=current)
+            self._note(before, current, "changed")
+
+    def _note(self, before: int, after: int, outcome: Outcome, why: str = "") -> None:
+        self.changes.note(Change(int(self._clock() * 1000), before, after, outcome, brief(why)))
+
+    def _verify(self, number: int) -> None:
+        try:
+            self._registry.verify(number)
+        except SerenError as error:
+            raise _Refused(str(error)) from error
+
+    def _replaced(self, number: int) -> bool:
+        """Loads a version beside the one that serves, which is closed behind its last call."""
+        found = self._loaded(number)
         with self._changed:
             old, self._serving = self._serving, found
             old.is_retired, is_over = True, not old.calls
-            self.swaps += 1
             self._changed.notify_all()
         if is_over:
             old.engine.close()
+        return True
+
+    def _swaps_inside(self) -> bool:
+        engine = self._serving.engine
+        return bool(getattr(engine, "can_swap", hasattr(engine, "swap")))
 
     def close(self) -> None:
         """Ends the follower and the engine; answers no more."""
@@ -161,24 +199,26 @@ class LiveEngine:
                 logger.exception("the registry's new version cannot serve; version %d goes on", self.version)
 
     def _loaded(self, number: int) -> _Serving:
-        self._registry.verify(number)
         engine = self._load(self._registry.checkpoint(number))
         logger.info("version %d is loaded: %s", number, engine.model_id)
         return _Serving(number, engine)
 
-    def _swap_inside(self, engine: Swappable, number: int) -> None:
-        """For an engine that has no room for two: it changes between batches, and those that come meanwhile wait."""
-        self._registry.verify(number)
+    def _swapped_inside(self, number: int) -> bool:
+        """For an engine that has no room for two: it changes between batches, and those that come meanwhile wait.
+
+        Returns:
+            False: no moment was free, and the next look tries again.
+        """
+        engine = cast("Swappable", self._serving.engine)
         with self._changed:
             self._is_swapping = True
             try:
                 if not self._changed.wait_for(lambda: not self._serving.calls, timeout=QUIET_S):
                     logger.warning("version %d waits: for %.0f s no moment was free of calls", number, QUIET_S)
-                    return  # the next look tries again
+                    return False
                 engine.swap(self._registry.checkpoint(number))
                 self._serving.number = number
-                self.swaps += 1
-                self._refused = None
+                return True
             finally:
                 self._is_swapping = False
                 self._changed.notify_all()

@@ -20,6 +20,7 @@ from models.serengpt.engine import Engine
 from models.serengpt.prompt import PROMPT_TOKENS
 from models.serengpt.vllm_limits import VllmLimits
 from streams.engines.calls import MeasuredEngine, ModelCalls, TokenCounts
+from streams.engines.changes import ModelChanges
 from streams.engines.hosting.engine import HostedEngine, HostPolicy
 from streams.engines.live import LiveEngine
 from streams.scores.engine import LoggedEngine
@@ -50,6 +51,7 @@ def load_engine(
     prompt_tokens: int = PROMPT_TOKENS,
     key_file: str = "",
     vllm: Mapping[str, float] | None = None,
+    changes: ModelChanges | None = None,
 ) -> LoadedEngine:
     """The engine of a name with its checkpoint.
 
@@ -60,6 +62,7 @@ def load_engine(
         prompt_tokens: budget of a prompt.
         key_file: holds the key that a registry's versions must be signed with; empty: none.
         vllm: what a server of vLLM may take, by the names of `VllmLimits`; None: the defaults.
+        changes: told which model serves, and of every change.
 
     Raises:
         ConfigError: there is no engine of that name, or it needs packages that are not installed.
@@ -67,7 +70,7 @@ def load_engine(
     """
     folder = Path(model) if model else serengpt_folder()
     load = partial(_load, engine, threads=threads, prompt_tokens=prompt_tokens, vllm=vllm)
-    return LiveEngine(Registry(folder, key=model_key(key_file)), load) if is_registry(folder) else load(folder)
+    return _followed(folder, load, key_file=key_file, changes=changes)
 
 
 def load_hosted_engine(
@@ -79,10 +82,12 @@ def load_hosted_engine(
     vllm: Mapping[str, float] | None = None,
     policy: HostPolicy,
     on_restart: Callable[[str], None],
+    changes: ModelChanges | None = None,
 ) -> LoadedEngine:
     """The same in a process of its own, which a watchdog replaces when it ends or does no work.
 
-    Of a registry each version has its process, so that what a version held goes with it.
+    Of a registry each version has its process, so that what a version held goes with it; but an engine that can swap, for it
+    has no room for two, changes inside of its process.
 
     Args:
         engine: see `load_engine`, like the next three.
@@ -92,6 +97,7 @@ def load_hosted_engine(
         vllm: see `load_engine`.
         policy: how long is too long.
         on_restart: told why a process was replaced.
+        changes: see `load_engine`.
 
     Raises:
         ConfigError: see `load_engine`.
@@ -103,8 +109,19 @@ def load_hosted_engine(
         arguments = {"engine": engine, "model": str(folder), "threads": threads, "vllm": vllm}
         return HostedEngine("streams.engines.named:load_engine", arguments, policy=policy, on_restart=on_restart)
 
-    folder = Path(model) if model else serengpt_folder()
-    return LiveEngine(Registry(folder, key=model_key(key_file)), load) if is_registry(folder) else load(folder)
+    return _followed(Path(model) if model else serengpt_folder(), load, key_file=key_file, changes=changes)
+
+
+def _followed(
+    folder: Path, load: Callable[[Path], LoadedEngine], *, key_file: str, changes: ModelChanges | None
+) -> LoadedEngine:
+    """The engine of a checkpoint folder; of a registry, one that follows it."""
+    if is_registry(folder):
+        return LiveEngine(Registry(folder, key=model_key(key_file)), load, changes=changes)
+    engine = load(folder)
+    if changes is not None:
+        changes.serves(engine.model_id)
+    return engine
 
 
 def checkpoint_folder(model: str, *, key_file: str = "") -> Path:

@@ -55,6 +55,7 @@ class Vitals:
     unsaved_s: Mapping[str, float] = field(default_factory=dict)
     lags: Mapping[str, int] = field(default_factory=dict)
     oldest_request_s: float = 0.0
+    model: Mapping[str, Any] = field(default_factory=dict)  # of a judging worker: what serves, and its last changes
 
 
 class Report(NamedTuple):
@@ -80,6 +81,7 @@ class Report(NamedTuple):
             "partitions": sorted(self.vitals.owned),
             "lag_records": dict(sorted(self.vitals.lags.items())),
             "away_s": {cause: round(seconds, 3) for cause, seconds in sorted(self.vitals.away_s.items())},
+            **({"model": dict(self.vitals.model)} if self.vitals.model else {}),
         }
 
 

@@ -21,6 +21,7 @@ from streams.agents.outages import CAUSES, Outages
 from streams.agents.profiles import ProfilesWorker
 from streams.agents.profiling import ProfilingWorker
 from streams.engines.calls import ModelCalls
+from streams.engines.changes import OUTCOMES, ModelChanges
 from streams.observability.watch import Watch
 from streams.scores.log import ScoreLog
 from streams.scores.metrics import ScoresCollector
@@ -246,6 +247,7 @@ class _JudgingCollector(Collector):
         for why, count in calls.restarts.items():
             restarts.add_metric([why], count)
         yield restarts
+        yield from _model(calls.model)
         tier = GaugeMetricFamily("seren_tier", "1: this tier answers now", labels=["tier"])
         for name in worker.tiers:
             tier.add_metric([name], float(name == worker.tier))
@@ -257,6 +259,22 @@ class _JudgingCollector(Collector):
         age_s = 0.0 if asked_ms is None else max(0.0, self._watch.clock.time() - asked_ms / 1000)
         yield GaugeMetricFamily("seren_oldest_request_age_seconds", "Since the oldest of them reached its topic", value=age_s)
         yield from _of_any(worker, self._watch)
+
+
+def _model(model: ModelChanges) -> Iterator[Metric]:
+    serving = GaugeMetricFamily(
+        "seren_model_version", "The registry's version that serves, 0 where there is no registry", labels=["model"]
+    )
+    serving.add_metric([model.model_id], model.version or 0)
+    yield serving
+    swaps = CounterMetricFamily("seren_model_swaps", "Changes of the model that were tried, by outcome", labels=["outcome"])
+    for outcome in OUTCOMES:
+        swaps.add_metric([outcome], model.counts[outcome])
+    yield swaps
+    at_s = 0.0 if model.last is None else model.last.at_ms / 1000
+    yield GaugeMetricFamily(
+        "seren_model_swap_timestamp_seconds", "When a change was last tried, since 1970; 0: never", value=at_s
+    )
 
 
 class _ProfilingCollector(Collector):

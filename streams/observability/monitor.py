@@ -17,6 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from streams.agents.judging import JudgingWorker
 from streams.agents.profiles import ProfilesWorker
 from streams.agents.profiling import ProfilingWorker
+from streams.engines.changes import ModelChanges
 from streams.observability.health import HealthPolicy, Report, Vitals, liveness, readiness
 from streams.observability.watch import Watch
 
@@ -109,12 +110,13 @@ def profiles_vitals(worker: ProfilesWorker, watch: Watch) -> Vitals:
     )
 
 
-def judging_vitals(worker: JudgingWorker, watch: Watch) -> Vitals:
-    """A judging worker at this moment."""
+def judging_vitals(worker: JudgingWorker, watch: Watch, model: ModelChanges) -> Vitals:
+    """A judging worker at this moment, and the model that it asks."""
     return Vitals(
         kind="judging",
         owned=frozenset(tp.partition for tp in worker.positions()),
         oldest_request_s=worker.oldest_undone_s(),
+        model=model.told() | {"tier": worker.tier, "tier_switches": worker.switches},
         **_of_any(worker, watch),
     )
 

@@ -17,13 +17,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
+from pathlib import Path
 from threading import Lock, Thread
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import msgspec
 
 from models.errors import SerenError
-from models.serengpt.engine import Engine
+from models.serengpt.engine import Engine, Swappable
 from streams.engines.hosting import wire
 
 CALLS = 32  # calls at once; more wait here
@@ -58,6 +59,9 @@ class Holder:
         try:
             if isinstance(ask, wire.Imagine):
                 told = wire.Imagined(ask.number, wire.outcomes_as_frames(self._engine.imagine(ask.requests)))
+            elif isinstance(ask, wire.Swap):
+                cast("Swappable", self._engine).swap(Path(ask.folder))
+                told = wire.Swapped(ask.number, self.ready())
             else:
                 told = wire.Rated(ask.number, wire.outcomes_as_frames(self._engine.score(ask.requests)))
         except Exception as error:
@@ -65,6 +69,12 @@ class Holder:
             told = wire.Broken(ask.number, wire.failure_of(error))
         self._answered += 1
         self.tell(told)
+
+    def ready(self) -> wire.Ready:
+        """What the engine is now."""
+        engine = self._engine
+        runtime = str(getattr(engine, "runtime", ""))
+        return wire.Ready(engine.model_id, engine.prompt_version, runtime, can_swap=hasattr(engine, "swap"))
 
     def report(self) -> None:
         """Tells how much was made, for ever. An engine says it by an attribute `moved`; of another, calls are counted."""
@@ -97,7 +107,7 @@ def main(maker: str, arguments: str, parent: str) -> None:
         out.close()
         return
     holder = Holder(engine, out)
-    holder.tell(wire.Ready(engine.model_id, engine.prompt_version, str(getattr(engine, "runtime", ""))))
+    holder.tell(holder.ready())
     Thread(target=holder.report, name="reports", daemon=True).start()
     calls = ThreadPoolExecutor(CALLS, thread_name_prefix="calls")
     for ask in wire.asks(sys.stdin.buffer):

@@ -13,6 +13,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from models.errors import EngineDead, EngineError, EngineHung, EngineOverloaded, SerenError
@@ -43,7 +44,7 @@ class HostedEngine:
 
     Args:
         maker: `module:function` that makes the engine in its process.
-        arguments: of that function; JSON values.
+        arguments: of that function; JSON values. `model` is the checkpoint's folder, where the engine can swap.
         policy: bounds.
         on_restart: told why a process was replaced: `hung`, `lost` (it ended), `dead` (it said that it cannot go on).
 
@@ -61,7 +62,7 @@ class HostedEngine:
         on_restart: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._maker = maker
-        self._arguments = arguments
+        self._arguments = dict(arguments)
         self._policy = policy
         self._on_restart = on_restart
         self._changed = threading.Condition()
@@ -115,6 +116,23 @@ class HostedEngine:
         """See `Engine.score`."""
         found: list[tuple[Scored, ...] | SerenError] = self._ask(wire.Score, requests)
         return found
+
+    @property
+    def can_swap(self) -> bool:
+        """Whether the engine in the process has a `swap`; else `swap` is an error."""
+        return self._told.can_swap
+
+    def swap(self, folder: Path) -> None:
+        """See `Swappable.swap`: the engine in the process changes its checkpoint, and no second process is started.
+
+        A process that ends meanwhile, or takes longer than to start, is replaced, by one with the checkpoint before.
+
+        Raises:
+            SerenError: the change failed; what answered goes on, or is started anew.
+        """
+        life, _ = self._living()
+        self._ready = life.swap(str(folder), within_s=self._policy.start_s)
+        self._arguments["model"] = str(folder)  # of whatever process is started from now on
 
     def close(self) -> None:
         """Ends the process; the engine answers no more."""

@@ -89,17 +89,36 @@ class Life:
         Raises:
             SerenError: the call failed, the process ended, or it was killed because it hangs (`EngineHung`).
         """
+        number, call = self._opened()
+        with self._lock:
+            self._progress.began(number, now_s=time.monotonic())
+        self._send(wire.packed(kind(number, requests)), call)
+        while not wait([call], timeout=_LOOK_S).done:
+            self._kill_stalled()
+        return call.result()
+
+    def swap(self, folder: str, *, within_s: float) -> wire.Ready:
+        """What the engine is once it answers with another checkpoint. It moves nothing meanwhile, and has its own bound.
+
+        Raises:
+            SerenError: the folder cannot be run, and what answered goes on; or the process ended, or was killed for taking
+                longer than `within_s`.
+        """
+        number, call = self._opened()
+        self._send(wire.packed(wire.Swap(number, folder)), call)
+        if not wait([call], timeout=within_s).done:
+            self.kill(EngineHung(f"the engine did not change its model within {within_s:g} s; it is started anew"))
+        ready: wire.Ready = call.result()
+        return ready
+
+    def _opened(self) -> tuple[int, Future[Any]]:
         call: Future[Any] = Future()
         with self._lock:
             if self.end is not None:
                 raise self.end
             number = self._number = self._number + 1
             self._calls[number] = call
-            self._progress.began(number, now_s=time.monotonic())
-        self._send(wire.packed(kind(number, requests)), call)
-        while not wait([call], timeout=_LOOK_S).done:
-            self._kill_stalled()
-        return call.result()
+        return number, call
 
     def kill(self, why: EngineError) -> None:
         """Ends the process and its group at once; `why` is what its calls are told. May be called twice."""
@@ -164,6 +183,8 @@ class Life:
                 call.set_exception(wire.error_of(frame.failed))
             elif call is not None and isinstance(frame, wire.Imagined | wire.Rated):
                 call.set_result(wire.outcomes_of(frame.outcomes))
+            elif call is not None and isinstance(frame, wire.Swapped):
+                call.set_result(frame.ready)
 
 
 def _said(code: int) -> str:

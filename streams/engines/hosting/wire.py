@@ -35,6 +35,13 @@ class Score(Struct, frozen=True, tag=True):
     requests: Sequence[ScoreRequest]
 
 
+class Swap(Struct, frozen=True, tag=True):
+    """To the engine: answer with another checkpoint from now on."""
+
+    number: int
+    folder: str
+
+
 class Failed(Struct, frozen=True, tag=True):
     """An error, by the name of its class."""
 
@@ -45,11 +52,19 @@ class Failed(Struct, frozen=True, tag=True):
 
 
 class Ready(Struct, frozen=True, tag=True):
-    """From the engine: it is loaded."""
+    """From the engine: it is loaded; `can_swap`: it has a `swap` of its own (`models.serengpt.engine.Swappable`)."""
 
     model_id: str
     prompt_version: int
     runtime: str
+    can_swap: bool = False
+
+
+class Swapped(Struct, frozen=True, tag=True):
+    """From the engine: it answers with another checkpoint."""
+
+    number: int
+    ready: Ready
 
 
 class Moved(Struct, frozen=True, tag=True):
@@ -79,8 +94,8 @@ class Broken(Struct, frozen=True, tag=True):
     failed: Failed
 
 
-Ask = Imagine | Score
-Told = Ready | Moved | Imagined | Rated | Broken
+Ask = Imagine | Score | Swap
+Told = Ready | Swapped | Moved | Imagined | Rated | Broken
 
 
 def packed(frame: Ask | Told) -> bytes:

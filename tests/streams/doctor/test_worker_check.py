@@ -43,6 +43,30 @@ def test_worker_that_is_not_ready_says_why_and_what_to_do() -> None:
     assert ready.advice
 
 
+def test_model_that_serves_is_told_with_its_tier_and_its_last_change() -> None:
+    switch = {"at_ms": 0, "before": "serengpt", "after": "distilled", "why": "hung"}
+    change = {"at_ms": 60_000, "before": 3, "after": 4, "outcome": "changed", "why": ""}
+    model = {"model_id": "m@1", "version": 4, "tier": "distilled", "tier_switches": [switch], "changes": [change]}
+    endpoint = monitor(model=model)
+    *_, found = check_worker(f"http://127.0.0.1:{endpoint.port}")
+    endpoint.close()
+    assert (found.name.partition(" of ")[0], found.status) == ("model", "ok")
+    assert found.detail == (
+        "version 4, m@1; tier distilled since 1970-01-01 00:00:00 UTC (hung); 3 to 4 changed at 1970-01-01 00:01:00 UTC"
+    )
+
+
+def test_change_that_was_refused_is_a_failed_check_with_its_reason() -> None:
+    change = {"at_ms": 0, "before": 3, "after": 4, "outcome": "refused", "why": "model version 4: not signed"}
+    model = {"model_id": "m@1", "version": 3, "tier": "serengpt", "tier_switches": [], "changes": [change]}
+    endpoint = monitor(model=model)
+    *_, found = check_worker(f"http://127.0.0.1:{endpoint.port}")
+    endpoint.close()
+    assert found.status == "failed"
+    assert found.detail.endswith("3 to 4 refused at 1970-01-01 00:00:00 UTC: model version 4: not signed")
+    assert "roll back" in found.advice
+
+
 @pytest.fixture
 def stranger(request: pytest.FixtureRequest) -> Iterator[str]:
     """Some other HTTP server, which answers everything with (code, body)."""

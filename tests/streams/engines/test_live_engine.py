@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -59,6 +60,10 @@ def registry(tmp_path: Path, measure: Measure) -> Registry:
     return made
 
 
+def outcomes(live: LiveEngine) -> dict[str, int]:
+    return {str(outcome): count for outcome, count in live.changes.counts.items()}
+
+
 @pytest.fixture
 def closed() -> Closed:
     return Closed()
@@ -92,7 +97,7 @@ def test_promotion_changes_no_open_batch_and_serves_the_next(live: LiveEngine, r
         before = measured.model_id, live.score([ASK])
         assert before[0].startswith("a@")
         assert closed.names == []
-    assert (name(live), closed.names, live.swaps) == ("b", ["a"], 1)
+    assert (name(live), closed.names, outcomes(live)) == ("b", ["a"], {"changed": 1})
     assert measured.model_id.startswith("b@")
     assert live.score([ASK]) == before[1], "the same weights under another name"
 
@@ -183,7 +188,7 @@ def test_engine_that_swaps_inside_is_never_loaded_twice_and_waits_for_open_batch
             before = name(live), live.score([ASK])  # inside an open batch nothing waits for the swap
             assert live.version == 1
         looking.join(20)
-        assert (before[0], name(live), live.version, live.swaps) == ("a", "b", 2, 1)
+        assert (before[0], name(live), live.version, outcomes(live)) == ("a", "b", 2, {"changed": 1})
         assert live.score([ASK]) == before[1]
     assert loaded == [registry.checkpoint(1)]
 
@@ -201,17 +206,50 @@ def test_version_that_does_not_verify_never_serves(
         with pytest.raises(CheckpointError):
             live.look()
         live.look()  # said once
-        assert (name(live), live.failed_swaps, closed.names) == ("a", 1, [])
+        assert (name(live), outcomes(live), closed.names) == ("a", {"refused": 1}, [])
+        assert live.changes.last is not None
+        assert live.changes.last[1:4] == (1, 2, "refused")
+        assert "signed" in live.changes.last.why or "model.bin is changed" in live.changes.last.why
+        assert (live.changes.version, live.changes.model_id) == (1, live.model_id)
         assert not isinstance(live.score([ASK])[0], Exception)
 
 
 def test_follower_notices_a_promotion_by_itself(registry: Registry, closed: Closed) -> None:
     with closing(LiveEngine(registry, closed.load, poll_s=0.01)) as live:
         registry.promote(2, gate=Gate())
-        with live._changed:
-            assert live._changed.wait_for(lambda: live.swaps == 1, timeout=20)
+        deadline_s = time.monotonic() + 20
+        while not outcomes(live):
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)
         assert name(live) == "b"
+        assert (live.changes.version, live.changes.model_id) == (2, live.model_id)
     assert closed.names == ["a", "b"]
+
+
+def test_version_that_does_not_load_is_tried_once_and_told(registry: Registry) -> None:
+    loaded: list[Path] = []
+
+    def load(folder: Path) -> LoadedEngine:
+        loaded.append(folder)
+        if folder == registry.checkpoint(2):
+            message = "no such device\nand a long story"
+            raise RuntimeError(message)
+        return embedded.load_engine(folder)
+
+    with closing(LiveEngine(registry, load, poll_s=0, clock=lambda: 5.0)) as live:
+        registry.promote(2, gate=Gate())
+        with pytest.raises(RuntimeError):
+            live.look()
+        live.look()
+        registry.promote(3, gate=Gate())
+        live.look()
+        told = json.loads(json.dumps(live.changes.told()))
+    assert loaded == [registry.checkpoint(number) for number in (1, 2, 3)]
+    assert told["version"] == 3
+    first, second = told["changes"]
+    assert first == {"at_ms": 5_000, "before": 1, "after": 3, "outcome": "changed", "why": ""}
+    assert (second["outcome"], second["after"]) == ("failed", 2)
+    assert "no such device" in second["why"]
 
 
 def test_registry_as_the_configured_model_is_followed_and_found(registry: Registry) -> None:

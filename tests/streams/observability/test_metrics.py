@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -29,9 +30,12 @@ from streams.agents.outages import CAUSES
 from streams.agents.profiles import ProfilesWorker
 from streams.demo.servers import free_port
 from streams.engines.calls import MeasuredEngine, ModelCalls
+from streams.engines.changes import OUTCOMES, Change
 from streams.knowledge import Knowledge
 from streams.observability import metrics
+from streams.observability.health import HealthPolicy, readiness
 from streams.observability.metrics import EVENT_TO_SLATE, judging_registry, profiles_registry
+from streams.observability.monitor import judging_vitals
 from streams.observability.scrape import quantile, scrape
 from streams.observability.watch import Watch
 from streams.partition import Rules
@@ -205,8 +209,12 @@ async def test_judging_worker_s_names_are_these_and_no_others(judging: JudgingWo
     assert names(found) == OF_ANY | histogram_names(EVENT_TO_SLATE, "seren_answer_duration_seconds") | {
         f'seren_{name}_total{{call="{call}"}}' for name in calls for call in ("imagine", "score")
     } | {f'seren_answers_total{{tier="{tier}"}}' for tier in tiers} | {
-        f'seren_tier_switches_total{{why="{why}"}}' for why in whys
-    } | {f'seren_engine_restarts_total{{why="{why}"}}' for why in ("hung", "lost", "dead")} | {
+        *(f'seren_model_swaps_total{{outcome="{outcome}"}}' for outcome in ("changed", "refused", "failed")),
+        'seren_model_version{model=""}',
+        "seren_model_swap_timestamp_seconds",
+    } | {f'seren_tier_switches_total{{why="{why}"}}' for why in whys} | {
+        f'seren_engine_restarts_total{{why="{why}"}}' for why in ("hung", "lost", "dead")
+    } | {
         'seren_tier{tier="serengpt"}',
         'seren_tier_probes_total{outcome="passed"}',
         'seren_tier_probes_total{outcome="failed"}',
@@ -354,6 +362,21 @@ async def test_model_s_calls_are_counted_with_those_that_failed(judging: Judging
     assert found['seren_model_calls_total{call="imagine"}'] == found['seren_model_calls_total{call="score"}'] == 1
     assert found['seren_model_call_failures_total{call="imagine"}'] == 0
     assert found['seren_model_call_failures_total{call="score"}'] == 1
+
+
+async def test_model_that_serves_and_its_changes_are_counted_and_told(judging: JudgingWorker) -> None:
+    calls, watch = ModelCalls(), await watched(judging)
+    calls.model.serves("serengpt@1b", version=3)
+    calls.model.note(Change(2_000, 2, 3, "changed"))
+    calls.model.note(Change(5_000, 3, 4, "refused", "not signed"))
+    found = samples(judging_registry(judging, watch, calls))
+    assert found['seren_model_version{model="serengpt@1b"}'] == 3
+    assert [found[f'seren_model_swaps_total{{outcome="{outcome}"}}'] for outcome in OUTCOMES] == [1, 1, 0]
+    assert found["seren_model_swap_timestamp_seconds"] == 5
+    told = readiness(judging_vitals(judging, watch, calls.model), HealthPolicy()).body()["model"]
+    assert (told["version"], told["tier"], told["tier_switches"]) == (3, "serengpt", [])
+    assert [change["outcome"] for change in told["changes"]] == ["refused", "changed"]
+    json.dumps(told)
 
 
 def test_every_count_of_the_workers_has_a_metric() -> None:
