@@ -23,7 +23,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from models.errors import CheckpointError, SerenError, brief
+from models.errors import CheckpointError, EngineOverloaded, SerenError, brief
 from models.registry import Registry
 from models.serengpt.engine import ImagineRequest, Scored, ScoreRequest, Swappable
 from streams.engines.changes import Change, ModelChanges, Outcome
@@ -150,6 +150,9 @@ class LiveEngine:
         try:
             self._verify(current)
             is_done = self._swapped_inside(current) if self._swaps_inside() else self._replaced(current)
+        except EngineOverloaded as error:  # its process is being started anew: the next look tries again
+            logger.warning("version %d waits: %s", current, error)
+            return
         except Exception as error:
             self._refused = current
             outcome: Outcome = "refused" if isinstance(error, _Refused) else "failed"

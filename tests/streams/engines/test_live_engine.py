@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from models.entities import Behaviour, Digest
-from models.errors import CheckpointError
+from models.errors import CheckpointError, EngineOverloaded
 from models.pretrained import serengpt_folder
 from models.registry import Gate, Metrics, Registry
 from models.serengpt import embedded
@@ -250,6 +250,26 @@ def test_version_that_does_not_load_is_tried_once_and_told(registry: Registry) -
     assert first == {"at_ms": 5_000, "before": 1, "after": 3, "outcome": "changed", "why": ""}
     assert (second["outcome"], second["after"]) == ("failed", 2)
     assert "no such device" in second["why"]
+
+
+def test_engine_that_is_just_being_started_anew_is_swapped_at_a_later_look(registry: Registry) -> None:
+    class Starting(embedded.EmbeddedEngine):
+        """Has no process to swap in at first."""
+
+        refusals = 1
+
+        def swap(self, folder: Path) -> None:
+            if Starting.refusals:
+                Starting.refusals -= 1
+                raise EngineOverloaded("the engine is being started anew", retry_after_s=1.0)
+            self.__init__(read_checkpoint(folder))  # type: ignore[misc]
+
+    with closing(LiveEngine(registry, lambda folder: Starting(read_checkpoint(folder)), poll_s=0)) as live:
+        registry.promote(2, gate=Gate())
+        live.look()
+        assert (name(live), live.version, outcomes(live)) == ("a", 1, {})
+        live.look()
+        assert (name(live), live.version, outcomes(live)) == ("b", 2, {"changed": 1})
 
 
 def test_registry_as_the_configured_model_is_followed_and_found(registry: Registry) -> None:
