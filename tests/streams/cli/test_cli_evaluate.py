@@ -24,7 +24,8 @@ from streams.cli.evaluate import evaluate_group
 from streams.cli.train_season import season
 from streams.evaluation.gate import log_sha256
 from streams.evaluation.questions import from_day, history_only, read_questions
-from streams.recorded.logs import About, RecordedLog, write_log
+from streams.recorded.logs import RecordedLog
+from tests.streams.recorded.made_log import make_log
 
 FIRST_MS = 1_700_000_000_000 // DAY_MS * DAY_MS
 DAYS, USERS, LEAVES = 20, 4, 40
@@ -49,22 +50,7 @@ def log_folder(tmp_path: Path) -> Path:
         for day in range(DAYS)
         for user in range(USERS)
     ]
-    about = About(
-        name="Walk",
-        licence="CC0-1.0",
-        source="made for a test",
-        first_ts_ms=FIRST_MS,
-        last_ts_ms=FIRST_MS + DAYS * DAY_MS,
-        events=len(events),
-        users=0,
-        items=len(shop),
-        events_by_type={"purchase": len(events)},
-        impressions=False,
-        notes="",
-        importer_version=1,
-    )
-    write_log(tmp_path / "log", about, events=events, items=shop, users=[])
-    return tmp_path / "log"
+    return make_log(tmp_path / "log", events=events, items=shop, name="Walk", last_ts_ms=FIRST_MS + DAYS * DAY_MS)
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from models.entities import Event, Item
 from models.profiles.policy import DAY_MS
 from streams.cli.evaluate import evaluate_group
-from streams.recorded.logs import About, write_log
 from tests.streams.profiling.scripted_model import Reply, said, scripted_model
+from tests.streams.recorded.made_log import make_log
 
 FIRST_MS = 15_000 * DAY_MS
 DAYS, USERS = 100, 6
@@ -38,22 +38,7 @@ def log_folder(tmp_path: Path) -> Path:
         for day in range(DAYS)
         for user in range(USERS)
     ]
-    about = About(
-        name="Walk",
-        licence="CC0-1.0",
-        source="made for a test",
-        first_ts_ms=FIRST_MS,
-        last_ts_ms=FIRST_MS + DAYS * DAY_MS,
-        events=len(events),
-        users=0,
-        items=2,
-        events_by_type={"purchase": len(events)},
-        impressions=False,
-        notes="",
-        importer_version=1,
-    )
-    write_log(tmp_path / "log", about, events=events, items=shop, users=[])
-    return tmp_path / "log"
+    return make_log(tmp_path / "log", events=events, items=shop, name="Walk", last_ts_ms=FIRST_MS + DAYS * DAY_MS)
 
 
 def reply(body: dict[str, Any]) -> Reply:

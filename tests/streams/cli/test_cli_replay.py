@@ -11,52 +11,20 @@ import pytest
 import redis.asyncio
 from click.testing import CliRunner, Result
 
-from models.entities import Event, Item, UserAttributes
-from models.profiles.policy import DAY_MS
+from models.entities import UserAttributes
 from streams.cli.replay import replay
 from streams.demo.servers import Addresses, Servers
 from streams.embedded.redis import RunningRedis
-from streams.recorded.logs import About, write_log
 from streams.recorded.playback import Consumers, NoConsumers
 from streams.state import PartitionStore
-
-FIRST_MS = 1_700_000_000_000 // DAY_MS * DAY_MS
-DAYS, USERS = 12, 5
+from tests.streams.recorded.made_log import brass_log
 
 
 @pytest.fixture
 def log_folder(tmp_path: Path) -> Path:
     """Five users who visit and buy one thing on each of twelve days: 120 events."""
-    shop = [Item(item_id=f"i{n}", title=f"brass thing {n}", category=("shop", f"leaf {n % 9}")) for n in range(30)]
-    events = [
-        Event(
-            event_id=f"{kind}-{day}-{user}",
-            user_id=f"user {user}",
-            type="visit" if kind == "v" else "purchase",
-            ts_ms=FIRST_MS + day * DAY_MS + user * 1_000 + (kind == "p"),
-            item_id=None if kind == "v" else f"i{(day * 7 + user) % 30}",
-        )
-        for day in range(DAYS)
-        for user in range(USERS)
-        for kind in "vp"
-    ]
-    about = About(
-        name="Brass",
-        licence="CC0-1.0",
-        source="made for a test",
-        first_ts_ms=FIRST_MS,
-        last_ts_ms=events[-1].ts_ms,
-        events=len(events),
-        users=1,
-        items=len(shop),
-        events_by_type={"visit": 60, "purchase": 60},
-        impressions=False,
-        notes="",
-        importer_version=1,
-    )
     users = [UserAttributes(user_id="user 1", attributes={"country": "France"})]
-    write_log(tmp_path / "log", about, events=events, items=shop, users=users)
-    return tmp_path / "log"
+    return brass_log(tmp_path / "log", user_count=5, days=12, users=users)
 
 
 def run(*words: str | Path) -> Result:

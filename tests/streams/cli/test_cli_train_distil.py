@@ -10,50 +10,20 @@ from click.testing import CliRunner
 
 from models.distilled import Distilled
 from models.distilled.scorer import read_card
-from models.entities import Digest, Event, Item
+from models.entities import Digest, Item
 from models.pretrained import distilled_folder
-from models.profiles.policy import DAY_MS
 from models.training.distil import DistilPlan, is_held_out
 from streams.cli.train import train_group
 from streams.engines.named import load_engine
-from streams.recorded.logs import About, write_log
+from tests.streams.recorded.made_log import brass_log
 
-FIRST_MS = 1_700_000_000_000 // DAY_MS * DAY_MS
 USERS = 8
 
 
 @pytest.fixture
 def log_folder(tmp_path: Path) -> Path:
     """Eight users who visit and buy on each of six days."""
-    shop = [Item(item_id=f"i{n}", title=f"brass thing {n}", category=("shop", f"leaf {n % 9}")) for n in range(30)]
-    events = [
-        Event(
-            event_id=f"{kind}-{day}-{user}",
-            user_id=f"user {user}",
-            type="visit" if kind == "v" else "purchase",
-            ts_ms=FIRST_MS + day * DAY_MS + user * 1_000 + (kind == "p"),
-            item_id=None if kind == "v" else f"i{(day * 7 + user) % 30}",
-        )
-        for day in range(6)
-        for user in range(USERS)
-        for kind in "vp"
-    ]
-    about = About(
-        name="Brass",
-        licence="CC0-1.0",
-        source="made for a test",
-        first_ts_ms=FIRST_MS,
-        last_ts_ms=events[-1].ts_ms,
-        events=len(events),
-        users=0,
-        items=len(shop),
-        events_by_type={"visit": 48, "purchase": 48},
-        impressions=False,
-        notes="",
-        importer_version=1,
-    )
-    write_log(tmp_path / "log", about, events=events, items=shop, users=[])
-    return tmp_path / "log"
+    return brass_log(tmp_path / "log", user_count=USERS, days=6)
 
 
 def train(log: Path, scores: Path, out: Path, *words: str) -> dict:
