@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Generic
 
-from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
 from models.errors import SerenError, Verdict, verdict
@@ -24,6 +23,7 @@ from streams.agents.waiting import Asked, Waiting, WaitingQueue
 from streams.checkpoint import buried
 from streams.deadletters.letter import DeadLetter, letter, reason_of
 from streams.production import Produce
+from streams.records import Record
 from streams.transport import Chunk
 
 Commit = Callable[[Mapping[TP, int]], Awaitable[bool]]
@@ -64,7 +64,7 @@ class Intake(ABC, Generic[Asked]):
         self._changed = asyncio.Condition()
 
     @abstractmethod
-    async def _read(self, record: ConsumerRecord) -> Waiting[Asked] | None:
+    async def _read(self, partition: int, record: Record) -> Waiting[Asked] | None:
         """The question in a record; None where nothing is to be answered.
 
         Raises:
@@ -105,7 +105,7 @@ class Intake(ABC, Generic[Asked]):
             if life is None or self._unfinished.life(chunk.partition) is not life:
                 return  # the partition has gone, perhaps while we waited: its next owner reads the rest again
             self._unfinished.take(chunk.partition, record.offset, asked_ms=record.timestamp)
-            waiting = await self._read_or_bury(record)
+            waiting = await self._read_or_bury(chunk.partition, record)
             if waiting is None:
                 self._unfinished.finish(chunk.partition, record.offset)
                 await self._commit_finished([chunk.partition])
@@ -117,13 +117,13 @@ class Intake(ABC, Generic[Asked]):
                 self._put(waiting)
                 self._changed.notify_all()
 
-    async def _read_or_bury(self, record: ConsumerRecord) -> Waiting[Asked] | None:
+    async def _read_or_bury(self, partition: int, record: Record) -> Waiting[Asked] | None:
         try:
-            return await self._read(record)
+            return await self._read(partition, record)
         except SerenError as error:
             if verdict(error) is not Verdict.BURY:
                 raise
-            await self._bury(letter(self._topic, record.partition, record, error))
+            await self._bury(letter(self._topic, partition, record, error))
             return None
 
     async def _wait_for_room(self) -> None:

@@ -22,7 +22,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
-from aiokafka.structs import ConsumerRecord
 
 from models.entities import PackedRequest, Slate, Tier
 from models.errors import SerenError
@@ -44,6 +43,7 @@ from streams.observability.distribution import Distribution
 from streams.observability.spans import NoSpans, Spans
 from streams.observability.tracing import context_of, trace_id_of
 from streams.production import Produce
+from streams.records import Record
 from streams.slates.store import Publication, SlateStore
 
 _NONE = LowerTiers()
@@ -100,7 +100,7 @@ class JudgingWorker(Intake[PackedRequest]):
 
     # ------------------------------------------------------------------ requests in
 
-    async def _read(self, record: ConsumerRecord) -> Waiting[PackedRequest] | None:
+    async def _read(self, partition: int, record: Record) -> Waiting[PackedRequest] | None:
         if forgotten := forgotten_of(record):
             await self._forget(codec.decode_key(record.key, "user_id"), forgotten)
             return None
@@ -109,7 +109,7 @@ class JudgingWorker(Intake[PackedRequest]):
             return None
         return Waiting(
             request,
-            record.partition,
+            partition,
             record.offset,
             caused_ms=_caused_ms(record.headers),
             context=context_of(record.headers),
@@ -269,8 +269,8 @@ def _place(request: PackedRequest) -> tuple[str, str]:
     return request.user_id, request.surface
 
 
-def _caused_ms(headers: Sequence[tuple[str, bytes]]) -> int:
+def _caused_ms(headers: Sequence[tuple[str, bytes | None]]) -> int:
     for name, value in headers:
-        if name == CAUSED_HEADER and value.lstrip(b"-").isdigit():
+        if name == CAUSED_HEADER and value and value.lstrip(b"-").isdigit():
             return int(value)
     return -1

@@ -15,8 +15,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from aiokafka.structs import ConsumerRecord
-
 from models.errors import DecodeError, RequestError, SerenError, Verdict, verdict
 from models.profiles.exchange import ProfileTags, ProfilingRequest
 from streams import codec, topics
@@ -29,6 +27,7 @@ from streams.forgetting.fences import Fences
 from streams.marks import Forgotten, forgotten_of
 from streams.observability.distribution import Distribution
 from streams.production import Outgoing, Produce
+from streams.records import Record
 
 logger = logging.getLogger(__name__)
 
@@ -69,14 +68,14 @@ class ProfilingWorker(Intake[ProfilingRequest]):
 
     # ------------------------------------------------------------------ questions in
 
-    async def _read(self, record: ConsumerRecord) -> Waiting[ProfilingRequest] | None:
+    async def _read(self, partition: int, record: Record) -> Waiting[ProfilingRequest] | None:
         if forgotten := forgotten_of(record):
             self._forget(codec.decode_key(record.key, "user_id"), forgotten)
             return None
         request = codec.decode_question(record.value or b"")
         if self._is_forgotten(request):
             return None
-        return Waiting(request, record.partition, record.offset, attempt=attempt_of(record.headers))
+        return Waiting(request, partition, record.offset, attempt=attempt_of(record.headers))
 
     def _encode(self, asked: ProfilingRequest) -> bytes:
         return codec.encode_question(asked)

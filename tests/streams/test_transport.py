@@ -57,7 +57,6 @@ def test_transport_runs_on_the_version_that_is_pinned(package: str) -> None:
         ("_drain_messages", ["self", "fetcher"], True),
         ("_getmany", ["self", "active_partitions", "timeout"], True),
         ("_get_active_partitions", ["self"], False),
-        ("_to_message", ["self", "tp", "record"], False),
         ("_commit", ["self", "offsets"], True),
         ("commit", ["self", "topics", "start_new_transaction"], True),
         ("perform_seek", ["self"], True),
