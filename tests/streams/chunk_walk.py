@@ -94,7 +94,7 @@ async def walk(plan: dict[str, Any]) -> dict[str, Any]:
             most_buffered = max(most_buffered, app.buffered())
             if got >= plan["until"]:
                 done.set()
-            await asyncio.sleep(0.002)  # slower than the fetcher, so that the buffer fills
+            await asyncio.sleep(0.01)  # slower than the fetcher, so that the buffer fills
 
     answers = []
     async with app:
