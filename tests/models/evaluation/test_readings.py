@@ -84,7 +84,7 @@ def test_choose_takes_the_reading_that_ranks_the_right_item_first() -> None:
 
 def test_choose_between_equal_readings_takes_the_first_named() -> None:
     scored = [(Scored(-1.0, -1.0, 1), Scored(-9.0, -1.0, 1), Scored(-9.0, -1.0, 1))]
-    assert choose(_cases(1), serengpt.readings(scored), seed=0) == serengpt.RAW
+    assert choose(_cases(1), serengpt.readings(scored), seed=0) == "logprob"
 
 
 def test_choose_between_no_variants_raises() -> None:
