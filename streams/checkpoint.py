@@ -31,8 +31,9 @@ from streams import codec, topics
 from streams.deadletters.letter import DeadLetter, pack
 from streams.marks import Forgotten
 from streams.observability.tracing import headers_of
-from streams.partition import Fired, Partition
+from streams.partition import Partition
 from streams.production import Outgoing, Produce
+from streams.snapshot import Fired
 from streams.state import PartitionStore, ProfileState, ProfileStore, ProfileWrite, Restarted
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ Knows nothing about stores, nor about what is done with a mark.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -19,7 +19,7 @@ from msgspec import Meta, Struct
 
 from models.errors import DecodeError
 from streams import codec, topics
-from streams.records import Record
+from streams.records import Record, are_plain
 
 REDRIVEN_HEADER = "seren-redriven"
 _OFFSET_DIGITS = 19  # Kafka's offsets are signed 64-bit integers
@@ -67,9 +67,11 @@ def header_of(record: Any, wanted: str) -> bytes | None:
     return None
 
 
-def origins_of(records: Iterable[Record]) -> dict[int, str]:
+def origins_of(records: Sequence[Record]) -> dict[int, str]:
     """The origin of each record that was redriven, by the record's own offset."""
-    found = {}
+    found: dict[int, str] = {}
+    if are_plain(records):
+        return found
     for record in records:
         if record.headers:
             origin = header_of(record, REDRIVEN_HEADER)
@@ -83,6 +85,9 @@ def parts_of(records: Sequence[Record]) -> Iterator[Part]:
 
     A mark that makes no sense is left where it is: it decodes as no event, and becomes a dead letter.
     """
+    if records and are_plain(records):
+        yield Part(records, None)
+        return
     rest: list[Record] = []
     for record in records:
         forgetting = _forgetting(record) if record.value is None and record.headers else None

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import chain, islice
-from typing import Final, NamedTuple
+from typing import Final
 
 from models import trigger
 from models.entities import (
@@ -55,31 +55,12 @@ from streams.knowledge import Knowledge
 from streams.observability.tracing import context_of
 from streams.records import Decoded, Record, check_key, watermark_of
 from streams.resident import Resident
+from streams.snapshot import Fired, Snapshot
 
 logger = logging.getLogger(__name__)
 
 # Users of a partition; with more, profiles rest as bytes between checkpoints (1.5 KB instead of 13 KB).
 MAX_LIVE: Final = 2_000
-
-
-class Fired(NamedTuple):
-    """A request as it goes to its topic, the broker's clock at the record that fired it (-1: unknown), its trace's context."""
-
-    request: bytes
-    caused_ms: int
-    context: bytes
-
-
-class Snapshot(NamedTuple):
-    """What one checkpoint makes durable, in the order of `streams.checkpoint`."""
-
-    next_offset: int
-    watermark_ms: int
-    users: list[str]
-    dead_letters: list[DeadLetter]
-    labels: list[SerendipityLabel]
-    requests: list[tuple[str, Fired]]
-    questions: list[tuple[str, bytes]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +175,18 @@ class Partition:
         self.dead_letters.append(letter(topic, self.number, record, error))
         self.letter_bytes += len(record.key or b"") + len(record.value or b"")
 
+    def strangers(self, batch: list[Decoded]) -> list[str]:
+        """The users of a batch whose profiles are not in memory, in order of appearance."""
+        residents = self.residents
+        found: dict[str, None] = {}
+        for one in batch:
+            event = one.event
+            if event is not None:
+                user_id = event.user_id
+                if user_id not in residents:
+                    found[user_id] = None
+        return list(found)
+
     def missing(self, user_ids: Iterable[str]) -> list[str]:
         """Those of the users whose profiles are not in memory, in order of appearance."""
         residents = self.residents
@@ -235,7 +228,7 @@ class Partition:
             name = fingerprint(event.event_id)
             if offset <= profile.offset:
                 known += 1
-            elif _is_among(name, profile.recent_ids):
+            elif profile.knows_recent(name):
                 duplicates += 1
             else:
                 self._apply_one(resident, profile, event, user_id, name, offset)
@@ -505,11 +498,3 @@ class Partition:
         for user_id in gone:
             del self.residents[user_id]
         return len(gone)
-
-
-def _is_among(name: int, names: list[int]) -> bool:
-    """`name in names`; compiled, this compares machine integers."""
-    for known in names:  # a generator would take twice as long in plain Python
-        if known == name:
-            return True
-    return False

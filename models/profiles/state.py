@@ -113,6 +113,13 @@ class Profile:
         self.inference: Inference | None = None
         self.inferred_bytes = 0
 
+    def knows_recent(self, event_name: int) -> bool:
+        """Whether the fingerprint is that of one of the last events: `in`, which compiled compares machine integers."""
+        for known in self.recent_ids:
+            if known == event_name:
+                return True
+        return False
+
     @property
     def is_blank(self) -> bool:
         """Whether nothing is known of the user."""

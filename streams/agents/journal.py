@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from streams.records import value_bytes
 from streams.transport import Chunk
 
 
@@ -27,7 +28,7 @@ class Journal:
     def add(self, chunk: Chunk) -> None:
         """One more that was applied."""
         self._chunks.append(chunk)
-        self.value_bytes += sum(len(record.value) for record in chunk.records if record.value is not None)
+        self.value_bytes += value_bytes(chunk.records)
 
     def clear(self) -> None:
         """A checkpoint covers all of them."""

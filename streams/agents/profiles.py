@@ -294,7 +294,7 @@ class ProfilesWorker:
 
     async def _decode(self, partition: Partition, part: Part) -> list[Decoded]:
         batch = partition.decode(part.records)
-        await self._admit(partition, (decoded.event.user_id for decoded in batch if decoded.event is not None))
+        await self._admit(partition, partition.strangers(batch))
         return batch
 
     async def _without_repeats(self, partition: Partition, records: Sequence[Record]) -> Sequence[Record]:

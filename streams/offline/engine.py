@@ -76,7 +76,9 @@ class Engine:
 
     async def _take(self, partition: Partition, records: Sequence[LogRecord]) -> None:
         batch = partition.decode(records)
-        await self._admit(partition, (decoded.event.user_id for decoded in batch if decoded.event is not None))
+        strangers = partition.strangers(batch)
+        if strangers:
+            await self._states.admit(partition, strangers)
         partition.apply(batch)
         self._applied[partition.number] += len(batch)
         if self._applied[partition.number] >= self._checkpoint_events:

@@ -15,7 +15,8 @@ from models.profiles.policy import LongTermPolicy, WindowPolicy
 from streams import codec, topics
 from streams.deadletters.letter import DeadLetter
 from streams.knowledge import Knowledge
-from streams.partition import Fired, Partition, Rules
+from streams.partition import Partition, Rules
+from streams.snapshot import Fired
 
 DAY_MS = 86_400_000
 START_MS = 20_000 * DAY_MS
