@@ -136,7 +136,7 @@ def _move_landmark(profile: Profile, ts_ms: int, half_life_ms: int) -> None:
 def prune(profile: Profile, policy: ShortTermPolicy) -> None:
     """Lets the weakest tags go; those that long-term admission counts on (in two cycles or more) stay the longest.
 
-    A quarter of the tags goes, so looking for the weakest one again and again takes half of the time of sorting all.
+    A quarter of the tags goes, so looking for the weakest one again and again is less work than sorting all (compiled).
     """
     pool, enough = profile.pool, (policy.pool_bytes - profile.inferred_bytes) * _KEEP_RATIO
     tags, beliefs = list(pool), list(pool.values())
