@@ -37,7 +37,7 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
 SFT_WITHOUT_PROFILE, IPO_WITHOUT_PROFILE = "sft-without-profile", "ipo-without-profile"
 WITHOUT_PROFILE = (SFT_WITHOUT_PROFILE, IPO_WITHOUT_PROFILE)  # taught with the history alone, and so asked
 # Of the test part, for the ablation's table: as many as make intervals of HR@10 of .03 and of hit rates of .06 to each side.
-TABLE = ("--part", "test", "--limit", "500", "--slates", "200", "--engine", "torch")
+TABLE = ("--part", "test", "--limit", "500", "--slates", "150", "--engine", "torch")
 
 
 class Packaged(Struct, frozen=True, kw_only=True):
