@@ -31,7 +31,7 @@ from streams.knowledge import Knowledge
 from streams.observability.health import Vitals
 from streams.observability.metrics import judging_registry, profiles_registry, profiling_registry
 from streams.observability.monitor import Monitor, judging_vitals, profiles_vitals, profiling_vitals
-from streams.observability.spans import Spans, contexts_of, spans_of
+from streams.observability.spans import Attributes, Spans, contexts_of, spans_of
 from streams.observability.watch import Servers, Watch
 from streams.production import BATCH_BYTES, producer_of
 from streams.scores.log import ScoreLog
@@ -288,7 +288,7 @@ def _listen(settings: Settings, registry: CollectorRegistry, vitals: Callable[[]
 
 
 def _chunk_span(spans: Spans, chunk: Chunk) -> AbstractContextManager[None]:
-    attributes = {
+    attributes: Attributes = {
         "messaging.system": "kafka",
         "messaging.destination.name": chunk.topic,
         "messaging.destination.partition.id": str(chunk.partition),
