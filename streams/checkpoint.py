@@ -5,7 +5,7 @@
     3  users' states are written, fenced; those of users who were forgotten deleted; redriven records noted
                                                       (a refusal means that we are a zombie: stop here, nothing is lost)
     4  the partition's checkpoint is recorded, fenced (offsets and event time; where the next owner starts)
-    5  timers that are over are cleared               (nothing of theirs is pending since 3)
+    5  timers that are over are cleared               (nothing of theirs is pending since 3; not in another life of Redis)
     6  the offset is committed to Kafka               (for lag and for tools; 4 is what holds)
 
 A crash between any two steps repeats work and loses none: until 3 a user's trigger is still pending in its stored state, so
@@ -182,7 +182,7 @@ async def checkpoint(
     over = [user_id for user_id, due in timers.items() if due is None]
     over += [user_id for user_id, _ in forgotten if due_ms.get(user_id) is None]
     if over:
-        await partitions.write_due(partition.number, epoch=partition.epoch, due_ms={}, clear=over)
+        await partitions.write_due(partition.number, epoch=partition.epoch, due_ms={}, clear=over, life=partition.life)
     partition.settled(snapshot)
     return snapshot.next_offset
 

@@ -269,13 +269,18 @@ class PartitionStore:
         [answer] = await self._write.run(self._client, [call])
         return Restarted(answer.decode()) if isinstance(answer, bytes) else answer == 1
 
-    async def write_due(self, partition: int, *, epoch: int, due_ms: Mapping[str, int], clear: Iterable[str] = ()) -> bool:
+    async def write_due(
+        self, partition: int, *, epoch: int, due_ms: Mapping[str, int], clear: Iterable[str] = (), life: str = ""
+    ) -> bool:
         """Sets the timers of `due_ms` and clears those of `clear`; False when a newer owner has the partition.
+
+        With `life`, also False when Redis is in another one: the states for which timers are cleared may be lost, and older
+        ones be back whose triggers are pending.
 
         Many timers go in several calls, so a takeover may fall between them: what was refused is the new owner's to decide.
         """
         pairs = [(user, str(due)) for user, due in due_ms.items()] + [(user, "") for user in clear]
-        keys = (2, checkpoint_key(self._tenant, partition), due_key(self._tenant, partition), epoch)
+        keys = (2, checkpoint_key(self._tenant, partition), due_key(self._tenant, partition), epoch, life)
         calls: list[tuple[Argument, ...]] = [
             keys + tuple(part for pair in pairs[start : start + TIMERS_PER_CALL] for part in pair)
             for start in range(0, len(pairs), TIMERS_PER_CALL)

@@ -174,14 +174,21 @@ def _check_slates(keyspace: Keyspace, records: Iterable[Record], truth: Truth, *
 def _check_slate(
     user_id: str, slate: ReadSlate | None, request: PackedRequest, *, fenced: bool, was_away: bool
 ) -> Iterable[str]:
-    """Where the tier below has no item for the newest request, the last good slate may be there in its place."""
+    """Where the tier below has no item for the newest request, the last good slate may be there in its place.
+
+    That may be of the same event, too: a new owner asks again what its predecessor had been answered.
+    """
     [expected], [below] = answer([request]), answer_below([request])
     if isinstance(expected, SerenError):
         return
     if slate is None:
         yield f"slate of {user_id}: there is none"
         return
-    if was_away and isinstance(below, Answer) and not below.items and slate.offset < request.offset:
+    is_of_before = fenced and slate.epoch < request.epoch
+    if is_of_before and slate.watermark_ms > request.as_of_ms:  # the fence keeps what is of the later event time
+        return
+    is_older = slate.offset < request.offset or (is_of_before and slate.offset == request.offset)
+    if was_away and is_older and isinstance(below, Answer) and not below.items:
         return
     found = (slate.offset, slate.watermark_ms, *_said(slate))
     wanted = (request.offset, request.as_of_ms, *_expected(request, slate))

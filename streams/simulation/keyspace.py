@@ -101,8 +101,10 @@ def write_due(keyspace: Keyspace, keys: Sequence[str], args: Sequence[bytes]) ->
     stored: Mapping[str, bytes] = keyspace.get(keys[0]) or {}
     if int(stored.get("epoch", b"0")) > int(args[0]):
         return 0
+    if args[1] and args[1] != keyspace.run_id.encode():
+        return 0
     timers: dict[bytes, int] = dict(keyspace.get(keys[1]) or {})
-    for user, due in zip(args[1::2], args[2::2], strict=True):
+    for user, due in zip(args[2::2], args[3::2], strict=True):
         if due:
             timers[user] = int(due)
         else:

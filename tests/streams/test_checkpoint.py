@@ -115,10 +115,12 @@ class SteppingPartitions(PartitionStore):
         self.steps.after("checkpoint")
         return answer
 
-    async def write_due(self, partition: int, *, epoch: int, due_ms: Mapping[str, int], clear: Any = ()) -> bool:
+    async def write_due(
+        self, partition: int, *, epoch: int, due_ms: Mapping[str, int], clear: Any = (), life: str = ""
+    ) -> bool:
         step = "clear timers" if clear else "set timers"
         await self.steps.before(step)
-        answer = await super().write_due(partition, epoch=epoch, due_ms=due_ms, clear=clear)
+        answer = await super().write_due(partition, epoch=epoch, due_ms=due_ms, clear=clear, life=life)
         self.steps.after(step)
         return answer
 

@@ -273,3 +273,13 @@ async def test_timers_of_an_older_owner_are_refused(partitions: PartitionStore) 
     await partitions.acquire(0)
     assert not await partitions.write_due(0, epoch=1, due_ms={"v": 5}, clear=["u"])
     assert await partitions.read_due(0) == [("u", 5)]
+
+
+async def test_timers_are_not_cleared_in_another_life_of_redis(partitions: PartitionStore) -> None:
+    """The states that clearing rests on may have been lost with the life before."""
+    found = await partitions.acquire(0)
+    await partitions.write_due(0, epoch=1, due_ms={"u": 5})
+    assert not await partitions.write_due(0, epoch=1, due_ms={}, clear=["u"], life="f" * 40)
+    assert await partitions.read_due(0) == [("u", 5)]
+    assert await partitions.write_due(0, epoch=1, due_ms={}, clear=["u"], life=found.life)
+    assert await partitions.read_due(0) == []
