@@ -54,7 +54,15 @@ class PartitionLost(SerenError):
 
 
 class StoreRestarted(StoreUnavailable):
-    """Redis is in another life than the one that acknowledged our writes."""
+    """Redis is in another life than the one that acknowledged our writes.
+
+    Args:
+        life: the one that it is in now.
+    """
+
+    def __init__(self, message: str, life: str) -> None:
+        super().__init__(message)
+        self.life = life
 
 
 async def take_over(number: int, partition: Partition, *, profiles: ProfileStore, partitions: PartitionStore) -> None:
@@ -136,7 +144,8 @@ async def checkpoint(
 
     Raises:
         PartitionLost: a newer owner wrote; nothing of ours is needed.
-        StoreRestarted: Redis may have lost what we wrote before; try again, everything in memory is written again.
+        StoreRestarted: Redis may have lost what we wrote before. Where all that this partition rests on is in memory,
+            `Partition.restore` and try again; every try before that is refused in the same way.
         StoreUnavailable, BrokerUnavailable: try again; what was written is written again without harm.
     """
     snapshot = partition.snapshot()
@@ -173,9 +182,8 @@ async def checkpoint(
         life=partition.life,
     )
     if isinstance(recorded, Restarted):
-        partition.restore(recorded.life)
         message = f"partition {partition.number}: Redis has started again; what it may have lost is written again"
-        raise StoreRestarted(message)
+        raise StoreRestarted(message, recorded.life)
     if not recorded:
         raise _lost(partition, "checkpoint")
     # Step 5

@@ -460,7 +460,9 @@ class ProfilesWorker:
             self.counts["store_restarts"] += 1
             footing.restarted()
             if footing.rooted:
+                partition.restore(error.life)
                 raise
+            # Not restored: the flush at this process's end must be refused as well.
             message = f"Redis has restarted right after the takeover of partition {number}"
             raise StoreError(message) from error
         footing.held(partition.checkpoints, begun_s=begun_s, ended_s=self._clock.monotonic())

@@ -7,6 +7,7 @@ clean restart it is one.
 
 from __future__ import annotations
 
+import asyncio
 import struct
 import time
 from collections import Counter
@@ -24,7 +25,7 @@ _KEPT_FAILURES = 50
 
 
 class Seen(NamedTuple):
-    """A fence as it was seen, and in which life of Redis."""
+    """A fence as it was seen, and in which life of Redis, counted from 0."""
 
     life: int
     epoch: int
@@ -55,7 +56,8 @@ class Monotonic:
             if self.may_have_lost(since=before.life):
                 self.counts["forgotten by a killed Redis"] += 1
             else:
-                self.fail(f"{name} went back from ({before.epoch}, {before.offset}) to ({epoch}, {offset})")
+                lives = "" if before.life == self.life else f", from life {before.life} of Redis to {self.life}"
+                self.fail(f"{name} went back from ({before.epoch}, {before.offset}) to ({epoch}, {offset}){lives}")
         elif before is not None and (epoch, offset) != before[1:]:
             self.counts["changes seen"] += 1
         self._seen[name] = now
@@ -109,9 +111,17 @@ class Watcher:
         self._partitions = range(partitions)
         self._at = 0
         self._behind: dict[tuple[str, int], int] = {}
+        self._looking = asyncio.Lock()
 
     async def look(self) -> bool:
-        """Looks at some users and at all checkpoints; False where Redis is away."""
+        """Looks at some users and at all checkpoints; False where Redis is away.
+
+        One look at a time: of two, the one asked first may be answered last, and its older values would seem to go back.
+        """
+        async with self._looking:
+            return await self._look()
+
+    async def _look(self) -> bool:
         users = [self._users[(self._at + step) % len(self._users)] for step in range(min(_AT_ONCE, len(self._users)))]
         self._at = (self._at + len(users)) % len(self._users)
         names = [(f"profile of {user}", profile_key(self._tenant, user)) for user in users]

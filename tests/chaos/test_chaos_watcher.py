@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
 import redis.asyncio
+from redis.asyncio.client import Pipeline
 
 from streams.chaos.watcher import Monotonic, Standstill, Watcher
 from streams.keys import checkpoint_key, profile_key, slate_key
@@ -82,6 +86,33 @@ async def test_watcher_sees_a_slate_a_profile_and_a_checkpoint_go_backwards_in_r
         "slate of u",
         "checkpoint of partition 0",
     ]
+
+
+async def test_look_whose_answer_is_late_is_not_overtaken_by_the_next(
+    redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher = Watcher(redis_client, tenant="t", surface="home", users=["u"], partitions=1)
+    await redis_client.set(profile_key("t", "u"), encode_profile_state(ProfileState(7, 0, 5, b"")))
+    answered, may_go_on, execute = asyncio.Event(), asyncio.Event(), Pipeline.execute
+
+    async def execute_slowly(pipeline: Pipeline) -> list[object]:
+        answers = await execute(pipeline)
+        if not answered.is_set():
+            answered.set()
+            await may_go_on.wait()
+        return answers
+
+    monkeypatch.setattr(Pipeline, "execute", execute_slowly)
+    first = asyncio.create_task(watcher.look())
+    await answered.wait()
+    await redis_client.set(profile_key("t", "u"), encode_profile_state(ProfileState(8, 0, 5, b"")))
+    second = asyncio.create_task(watcher.look())
+    await asyncio.wait({second}, timeout=0.05)
+    may_go_on.set()
+    assert await first
+    assert await second
+    assert watcher.monotonic.counts["looks"] == 2
+    assert watcher.monotonic.failures == []
 
 
 async def test_commit_ahead_of_its_state_is_a_failure_unless_the_state_was_forgotten(

@@ -19,7 +19,7 @@ from streams.agents.profiles import ProfilesWorker
 from streams.knowledge import Knowledge
 from streams.partition import Rules
 from streams.production import Outgoing
-from streams.state import PartitionStore, ProfileStore
+from streams.state import PartitionStore, ProfileStore, Restarted
 from streams.transport import Chunk
 
 START_MS = 20_000 * 86_400_000
@@ -78,7 +78,7 @@ class FlakyPartitions(PartitionStore):
     away_for = 0
     tries = 0
 
-    async def write(self, partition: int, **fields: Any) -> bool:
+    async def write(self, partition: int, **fields: Any) -> bool | Restarted:
         self.tries += 1
         if self.away_for:
             self.away_for -= 1

@@ -112,6 +112,21 @@ async def test_restart_right_after_a_takeover_ends_the_process_because_the_owner
     assert await house.marker(0) is None, "whoever comes next starts where what survived ends: at the beginning"
 
 
+async def test_process_that_ends_after_such_a_restart_records_no_checkpoint_on_its_way_out(forgetful: Forgetful) -> None:
+    house = forgetful.house
+    before = await house.worker(0, checkpoint_events=2)
+    await before.take(clicks(0, 2))
+    await before.release(assigned(0))
+    after = await house.worker(0, checkpoint_events=9, checkpoint_s=5.0, durable_s=60.0)
+    await after.take(clicks(2, 4))
+    await forgetful.restart()
+    house.clock.now_s = 5.0
+    with pytest.raises(StoreError):
+        await after.tick()
+    await after.release(assigned(0))
+    assert await house.marker(0) is None, "the states of the owner before are lost: whoever is next must start before them"
+
+
 async def test_restart_long_after_a_takeover_is_survived(forgetful: Forgetful) -> None:
     house = forgetful.house
     before = await house.worker(0, checkpoint_events=2)
