@@ -36,6 +36,7 @@ TENANT = "chaos"
 _TICK_S = 0.1
 _COMMITTED_S = 1.0  # how often committed offsets are held against the state
 _READY_S = 120.0
+_NOBODY_S = 30.0  # how long a kill waits for somebody to kill
 _JUDGING_SHARE = 0.25  # of the workers that are frozen or stopped, the judging ones
 _END_MS = 4_102_444_800_000  # the year 2100: event time moves there in the end, so that every trigger fires
 _OURS = ("models.errors.", "streams.")  # errors that end a worker on purpose; its supervisor starts it again
@@ -211,7 +212,10 @@ class Course:
         await asyncio.to_thread(feeder.flush)
 
     async def _break(self, fault: Fault) -> None:
-        done = await self._breaking(fault)
+        done, deadline_s = await self._breaking(fault), time.monotonic() + _NOBODY_S
+        while not done and fault.kind in KILLS and time.monotonic() < deadline_s:  # all are frozen or dead just now
+            await asyncio.sleep(_TICK_S)
+            done = await self._breaking(fault)
         self._counts[f"fault: {done}" if done else "faults that found nobody"] += 1
         self._counts["kills"] += done in KILLS
 
