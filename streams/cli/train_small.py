@@ -54,11 +54,33 @@ def _show(done: list[Done], found: list[Packaged], out: Path) -> None:
     rows.append(("all", f"{sum(one.wall_s for one in done):,.0f}", f"{sum(one.cpu_s for one in done):,.0f}", ""))
     show_table(f"Made in {out}", ("stage", "wall, s", "CPU, s", "when"), rows)
     for one in found:
-        if one.refusals:
-            click.echo(f"{one.name} ({one.megabytes} MB) is refused: {'; '.join(one.refusals)}")
-        elif one.is_better:
-            click.echo(
-                f"{one.name} ({one.megabytes} MB) is better than the shipped checkpoint: {out / one.name} may replace it"
-            )
-        else:
-            click.echo(f"{one.name} ({one.megabytes} MB) passes the gate, and ranks no better than the shipped checkpoint")
+        click.echo(verdict(one, out))
+    if not any(one.is_better for one in found):
+        click.echo("The shipped checkpoint stays.")
+
+
+def verdict(one: Packaged, out: Path) -> str:
+    """What became of a candidate, and where its reader goes from there.
+
+    Example:
+        >>> from streams.training.small_recipe import Packaged
+        >>> small = Packaged(name="ipo", version=3, refusals=(), megabytes=7.24, is_better=True)
+        >>> print(verdict(small, Path("made")))
+        ipo (7.24 MB) passes the gate and ranks better than the shipped checkpoint: serengpt.model = "made/ipo" serves it
+        >>> large = Packaged(name="ipo", version=3, refusals=(), megabytes=412.5, is_better=True)
+        >>> print(verdict(large, Path("made")).partition(": ")[2])
+        serengpt.model = "made/ipo" serves it; the package takes at most 10 MB
+    """
+    from streams.training.small_recipe import MAX_BYTES
+
+    what = f"{one.name} ({one.megabytes} MB)"
+    if one.refusals:
+        return "\n".join((f"{what} is refused:", *(f"  {why}" for why in one.refusals)))
+    if not one.is_better:
+        return f"{what} passes the gate, and ranks no better than the shipped checkpoint"
+    most = MAX_BYTES / 1e6
+    packaged = "" if one.megabytes <= most else f"; the package takes at most {most:.0f} MB"
+    return (
+        f"{what} passes the gate and ranks better than the shipped checkpoint: "
+        f'serengpt.model = "{out / one.name}" serves it{packaged}'
+    )

@@ -41,7 +41,10 @@ TABLE = ("--part", "test", "--limit", "500", "--slates", "150", "--engine", "tor
 
 
 class Packaged(Struct, frozen=True, kw_only=True):
-    """What became of a candidate: its version, why the gate refused it (empty: it did not), and whether to ship it."""
+    """What became of a candidate: its version, why the gate refused it (empty: it did not), and whether it ranks better.
+
+    Better than the shipped checkpoint, by the mean; one that the gate refused never is.
+    """
 
     name: str
     version: int
@@ -142,7 +145,7 @@ def package(folder: Path, *, shipped: Path, candidates: tuple[str, ...], created
         metrics, size = _metrics(folder, name), _bytes(folder / name)
         version = registry.add(folder / name, metrics=metrics, parent=None, created_ms=created_ms)
         why = registry.promote(version.number, gate=Gate())
-        is_better = not why and metrics.ranking.mean > before.ranking.mean and size <= MAX_BYTES
+        is_better = not why and metrics.ranking.mean > before.ranking.mean
         found.append(
             Packaged(name=name, version=version.number, refusals=why, megabytes=round(size / 1e6, 2), is_better=is_better)
         )
