@@ -1,4 +1,4 @@
-"""The topics: names, keys, partitions, retention. The contract with whoever runs Kafka; `seren topics create` makes them."""
+"""The topics: names, keys, partitions, retention. The contract with whoever runs Kafka; `seren topics` makes them."""
 
 from __future__ import annotations
 
