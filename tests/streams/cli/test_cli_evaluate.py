@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from models.entities import Digest, Event, Item
+from models.entities import Digest
 from models.errors import CheckpointError, LogError
 from models.evaluation.gate import DIVERSITY, NOVELTY, GateMetrics
 from models.evaluation.ranking import METRICS
@@ -25,32 +25,12 @@ from streams.cli.train_season import season
 from streams.evaluation.gate import log_sha256
 from streams.evaluation.questions import from_day, history_only, read_questions
 from streams.recorded.logs import RecordedLog
-from tests.streams.recorded.made_log import make_log
-
-FIRST_MS = 1_700_000_000_000 // DAY_MS * DAY_MS
-DAYS, USERS, LEAVES = 20, 4, 40
+from tests.streams.recorded.made_log import FIRST_MS, WALK_DAYS, WALK_USERS, walk_log
 
 
 @pytest.fixture
 def log_folder(tmp_path: Path) -> Path:
-    """Four users who walk through the leaf categories, one a day, each buying its first item; 160 items."""
-    shop = [
-        Item(item_id=f"{leaf:02}-{n}", title=f"thing {leaf} number {n}", category=("shop", f"leaf {leaf}"))
-        for leaf in range(LEAVES)
-        for n in range(4)
-    ]
-    events = [
-        Event(
-            event_id=f"{day}-{user}",
-            user_id=f"user {user}",
-            type="purchase",
-            ts_ms=FIRST_MS + day * DAY_MS + user,
-            item_id=f"{(day + user) % LEAVES:02}-0",
-        )
-        for day in range(DAYS)
-        for user in range(USERS)
-    ]
-    return make_log(tmp_path / "log", events=events, items=shop, name="Walk", last_ts_ms=FIRST_MS + DAYS * DAY_MS)
+    return walk_log(tmp_path / "log")
 
 
 @pytest.fixture
@@ -237,10 +217,10 @@ def test_train_season_counts_what_was_wanted_before_the_evening(log_folder: Path
 
 def test_questions_from_a_day_on_are_of_that_day_and_later_ones_alone(log_folder: Path) -> None:
     questions = read_questions(RecordedLog(log_folder), part="validation", seed=0, limit=None)
-    first_ms = FIRST_MS + (DAYS - 1) * DAY_MS
+    first_ms = FIRST_MS + (WALK_DAYS - 1) * DAY_MS
     found = from_day(questions, first_ms, limit=None)
-    assert len(found.reported.cases) == USERS
+    assert len(found.reported.cases) == WALK_USERS
     assert {case.as_of_ms // DAY_MS for case in found.reported.cases} == {first_ms // DAY_MS}
     assert found.validation is questions.validation
     with pytest.raises(LogError, match="no serendipitous item was wanted since"):
-        from_day(questions, FIRST_MS + DAYS * DAY_MS, limit=None)
+        from_day(questions, FIRST_MS + WALK_DAYS * DAY_MS, limit=None)

@@ -11,57 +11,22 @@ import pytest
 from click.testing import CliRunner
 
 import streams.cli.train_refresh
-from models.entities import Event, Item
 from models.errors import CheckpointError
 from models.profiles import ProfilePolicy
 from models.profiles.policy import DAY_MS
 from models.training.refresh_card import read_record
 from streams.cli.evaluate import evaluate_group
 from streams.cli.train import train_group
-from streams.recorded.logs import About, RecordedLog, write_log
+from streams.recorded.logs import RecordedLog
 from streams.samples import read_samples
+from tests.streams.recorded.made_log import FIRST_MS, WALK_USERS, walk_log
 
-FIRST_MS = 1_700_000_000_000 // DAY_MS * DAY_MS  # 14 November 2023
-DAYS, USERS, LEAVES = 20, 4, 40
 STEPS = ("--steps", "2", "--learning-rate", "0.01")
 
 
 @pytest.fixture(scope="module")
 def log_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four users who walk through the leaf categories, one a day; the train part ends with day 16, at midnight."""
-    shop = [
-        Item(item_id=f"{leaf:02}-{n}", title=f"thing {leaf} number {n}", category=("shop", f"leaf {leaf}"))
-        for leaf in range(LEAVES)
-        for n in range(4)
-    ]
-    events = [
-        Event(
-            event_id=f"{day}-{user}",
-            user_id=f"user {user}",
-            type="purchase",
-            ts_ms=FIRST_MS + day * DAY_MS + user,
-            item_id=f"{(day + user) % LEAVES:02}-0",
-        )
-        for day in range(DAYS)
-        for user in range(USERS)
-    ]
-    about = About(
-        name="Walk",
-        licence="CC0-1.0",
-        source="made for a test",
-        first_ts_ms=FIRST_MS,
-        last_ts_ms=FIRST_MS + DAYS * DAY_MS,
-        events=len(events),
-        users=0,
-        items=len(shop),
-        events_by_type={"purchase": len(events)},
-        impressions=False,
-        notes="",
-        importer_version=1,
-    )
-    folder = tmp_path_factory.mktemp("walk") / "log"
-    write_log(folder, about, events=events, items=shop, users=[])
-    return folder
+    return walk_log(tmp_path_factory.mktemp("walk") / "log")
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +66,7 @@ def test_refreshes_of_every_day_are_made_once_and_each_answers_for_the_day_after
     assert first.exit_code == 0, first.output
     assert sorted(path.name for path in out.iterdir()) == [f"2023-12-{day:02}" for day in (1, 2, 3, 4)]
     made = json.loads(first.stdout)["refreshed"]
-    assert [one["window_days"] for one in made] == [USERS] * 4
+    assert [one["window_days"] for one in made] == [WALK_USERS] * 4
     assert "Nothing from the cut, 2023-12-01 00:00, on was seen" in (out / "2023-12-01" / "README.md").read_text()
     again = CliRunner().invoke(train_group, asked)
     assert json.loads(again.stdout) == json.loads(first.stdout)
@@ -136,7 +101,7 @@ def test_a_refreshed_checkpoint_is_measured_on_later_days_alone(log_folder: Path
     measured = CliRunner().invoke(evaluate_group, since)
     assert measured.exit_code == 0, measured.output
     evaluation = json.loads(measured.stdout)["evaluation"]
-    assert (evaluation["part"], evaluation["cases"]) == ("since 2023-12-02", 2 * USERS)
+    assert (evaluation["part"], evaluation["cases"]) == ("since 2023-12-02", 2 * WALK_USERS)
 
 
 def test_train_refresh_without_torch_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

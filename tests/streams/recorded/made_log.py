@@ -10,7 +10,7 @@ from models.entities import Event, Item, UserAttributes
 from models.profiles.policy import DAY_MS
 from streams.recorded.logs import About, write_log
 
-FIRST_MS = 1_700_000_000_000 // DAY_MS * DAY_MS
+FIRST_MS = 1_700_000_000_000 // DAY_MS * DAY_MS  # 14 November 2023
 
 
 def make_log(
@@ -57,3 +57,27 @@ def brass_log(folder: Path, *, user_count: int, days: int, users: Sequence[UserA
         for kind in "vp"
     ]
     return make_log(folder, events=events, items=items, users=users)
+
+
+WALK_DAYS, WALK_USERS, _WALK_LEAVES = 20, 4, 40
+
+
+def walk_log(folder: Path) -> Path:
+    """Users who walk through the leaf categories, one a day, each buying its first item; the train part ends with day 16."""
+    items = [
+        Item(item_id=f"{leaf:02}-{n}", title=f"thing {leaf} number {n}", category=("shop", f"leaf {leaf}"))
+        for leaf in range(_WALK_LEAVES)
+        for n in range(4)
+    ]
+    events = [
+        Event(
+            event_id=f"{day}-{user}",
+            user_id=f"user {user}",
+            type="purchase",
+            ts_ms=FIRST_MS + day * DAY_MS + user,
+            item_id=f"{(day + user) % _WALK_LEAVES:02}-0",
+        )
+        for day in range(WALK_DAYS)
+        for user in range(WALK_USERS)
+    ]
+    return make_log(folder, events=events, items=items, name="Walk", last_ts_ms=FIRST_MS + WALK_DAYS * DAY_MS)
