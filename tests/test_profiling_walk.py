@@ -21,7 +21,7 @@ from models.profiles.policy import InferencePolicy
 from streams import codec, topics
 from streams.demo.servers import TENANT, Addresses, Servers, write_config
 from streams.state import ProfileStore
-from tests.streams.profiling.scripted_model import Reply, said, scripted_model
+from tests.streams.engines.scripted_model import Reply, said, scripted_model
 
 DAY_MS = 86_400_000
 START_MS = 20_000 * DAY_MS

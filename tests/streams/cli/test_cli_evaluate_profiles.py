@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from models.entities import Event, Item
 from models.profiles.policy import DAY_MS
 from streams.cli.evaluate import evaluate_group
-from tests.streams.profiling.scripted_model import Reply, said, scripted_model
+from tests.streams.engines.scripted_model import Reply, said, scripted_model
 from tests.streams.recorded.made_log import make_log
 
 FIRST_MS = 15_000 * DAY_MS

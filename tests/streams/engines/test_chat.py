@@ -2,49 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from itertools import chain, repeat
 from typing import Any
 
 import pytest
 
 from models.errors import ConfigError, EngineError, EngineOverloaded, MalformedAnswer
 from streams.engines.chat import ANSWER_BYTES, ChatEndpoint, ChatSettings
-
-
-def said(text: str | None) -> bytes:
-    return json.dumps({"id": "x", "choices": [{"index": 0, "message": {"role": "assistant", "content": text}}]}).encode()
+from tests.streams.engines.scripted_model import Reply, said, scripted_model
 
 
 @contextmanager
-def server(*answers: tuple[int, bytes]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Gives the answers in turn, the last one again and again; keeps what it was asked."""
-    asked: list[dict[str, Any]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            asked.append({"path": self.path, "key": self.headers.get("Authorization"), **body})
-            status, content = answers[min(len(asked), len(answers)) - 1]
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        thread = Thread(target=running.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{running.server_address[1]}/v1/", asked
-        finally:
-            running.shutdown()
-            thread.join()
+def server(*replies: Reply) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Gives the replies in turn, the last one again and again; keeps what it was asked."""
+    turns = chain(replies, repeat(replies[-1]))
+    with scripted_model(lambda _: next(turns)) as running:
+        yield f"{running.url}/", running.asked
 
 
 def endpoint(url: str, waits: list[float] | None = None, **environment: str) -> ChatEndpoint:
@@ -53,7 +28,7 @@ def endpoint(url: str, waits: list[float] | None = None, **environment: str) -> 
 
 
 def test_ask_sends_system_and_question_apart_and_gives_the_text() -> None:
-    with server((200, said('{"ok": true}'))) as (url, asked):
+    with server(said('{"ok": true}')) as (url, asked):
         answer = endpoint(url, CHAT_API_KEY="secret").ask("judge", "tea", schema={"type": "object"}, seed=4)
     assert answer == '{"ok": true}'
     assert asked[0]["path"] == "/v1/chat/completions"
@@ -65,14 +40,14 @@ def test_ask_sends_system_and_question_apart_and_gives_the_text() -> None:
 
 def test_busy_endpoint_is_asked_again_with_growing_waits() -> None:
     waits: list[float] = []
-    with server((503, b"busy"), (429, b"slow down"), (200, said("yes"))) as (url, asked):
+    with server(Reply(503, b"busy"), Reply(429, b"slow down"), said("yes")) as (url, asked):
         assert endpoint(url, waits).ask("s", "q") == "yes"
     assert (len(asked), waits) == (3, [1.0, 2.0])
 
 
 def test_endpoint_that_stays_busy_is_overloaded_and_says_what_it_said() -> None:
     with (
-        server((503, b"no room")) as (url, asked),
+        server(Reply(503, b"no room")) as (url, asked),
         pytest.raises(EngineOverloaded, match="3 attempts, the last: HTTP 503"),
     ):
         endpoint(url).ask("s", "q")
@@ -85,17 +60,18 @@ def test_endpoint_that_is_away_is_overloaded() -> None:
 
 
 def test_refused_question_is_not_asked_again_and_the_key_is_not_told() -> None:
-    with server((401, b"bad key")) as (url, asked), pytest.raises(EngineError, match="HTTP 401: bad key") as caught:
+    with server(Reply(401, b"bad key")) as (url, asked), pytest.raises(EngineError, match="HTTP 401: bad key") as caught:
         endpoint(url, CHAT_API_KEY="secret").ask("s", "q")
     assert len(asked) == 1
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"no json", b'{"choices": []}', said(None), b"[" * 100_000, b'{"choices": 5}', b" " * (ANSWER_BYTES + 1)]
+    "content",
+    [b"", b"no json", b'{"choices": []}', said(None).body, b"[" * 100_000, b'{"choices": 5}', b" " * (ANSWER_BYTES + 1)],
 )
 def test_what_is_no_answer_is_an_error_of_this_question(content: bytes) -> None:
-    with server((200, content)) as (url, _), pytest.raises(MalformedAnswer, match="answer"):
+    with server(Reply(200, content)) as (url, _), pytest.raises(MalformedAnswer, match="answer"):
         endpoint(url).ask("s", "q")
 
 

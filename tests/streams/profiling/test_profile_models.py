@@ -16,7 +16,7 @@ from models.profiling.model import Question
 from streams.engines.chat import ANSWER_BYTES
 from streams.profiling.models import EndpointProfileModel, endpoint_model
 from streams.profiling.settings import ProfilingEndpoint, ProfilingSettings
-from tests.streams.profiling.scripted_model import Reply, Scripted, said, scripted_model
+from tests.streams.engines.scripted_model import Reply, Scripted, said, scripted_model
 
 GOOD = json.dumps({"interest": [{"tag": "baking", "evidence": [1], "reason": "tins"}]})
 

@@ -19,7 +19,7 @@ class Reply(NamedTuple):
     rest_s: float = 0.0
 
 
-def said(text: str) -> Reply:
+def said(text: str | None) -> Reply:
     """A completion with this text."""
     choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
     return Reply(200, json.dumps({"id": "x", "object": "chat.completion", "choices": [choice]}).encode())
@@ -38,8 +38,13 @@ def scripted_model(reply: Callable[[dict[str, Any]], Reply]) -> Iterator[Scripte
     """Runs a server whose replies are made of the requests; several may be answered at a time."""
 
     class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer({})
+
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+        def _answer(self, body: dict[str, Any]) -> None:
             body |= {"path": self.path, "key": self.headers.get("Authorization")}
             running.asked.append(body)
             told = reply(body)
