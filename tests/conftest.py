@@ -108,9 +108,7 @@ async def _read_back(log: RecordedLog, servers: Servers, walked: Walked) -> Play
 
 
 async def _dead_letters(bootstrap: str) -> list[tuple[bytes | None, dict[str, bytes]]]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest")
-    await consumer.start()
-    try:
+    async with AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest") as consumer:
         partition = TopicPartition(topics.DEAD_LETTERS, 0)
         consumer.assign([partition])
         await consumer.seek_to_beginning(partition)
@@ -120,8 +118,6 @@ async def _dead_letters(bootstrap: str) -> list[tuple[bytes | None, dict[str, by
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 letters += [(record.value, dict(record.headers)) for record in records]
         return letters
-    finally:
-        await consumer.stop()
 
 
 @pytest.fixture(scope="session")

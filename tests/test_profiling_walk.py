@@ -89,9 +89,7 @@ class Log:
             await self._producer.send_and_wait(topics.EVENTS, None, key=b"", partition=partition, headers=headers)
 
     async def values(self, topic: str) -> list[bytes]:
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._servers.bootstrap, auto_offset_reset="earliest")
-        await consumer.start()
-        try:
+        async with AIOKafkaConsumer(bootstrap_servers=self._servers.bootstrap, auto_offset_reset="earliest") as consumer:
             places = [TopicPartition(topic, number) for number in range(topics.TOPICS[topic].partitions)]
             consumer.assign(places)
             await consumer.seek_to_beginning(*places)
@@ -100,8 +98,6 @@ class Log:
                 for records in (await consumer.getmany(timeout_ms=200)).values():
                     found += [record.value for record in records]
             return found
-        finally:
-            await consumer.stop()
 
 
 async def until(servers: Servers, reached: Callable[[], Any]) -> Any:

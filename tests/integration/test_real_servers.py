@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -28,9 +27,8 @@ async def create(admin, name, *, partitions=1, settings=None):
             await asyncio.sleep(0.05)
 
 
-@contextlib.asynccontextmanager
-async def consuming(bootstrap, topic, *, group=None):
-    consumer = AIOKafkaConsumer(
+def consuming(bootstrap, topic, *, group=None):
+    return AIOKafkaConsumer(
         topic,
         bootstrap_servers=bootstrap,
         group_id=group,
@@ -39,11 +37,6 @@ async def consuming(bootstrap, topic, *, group=None):
         session_timeout_ms=3_000,
         heartbeat_interval_ms=300,
     )
-    await consumer.start()
-    try:
-        yield consumer
-    finally:
-        await consumer.stop()
 
 
 async def read(consumer, count):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -20,16 +19,6 @@ from streams.feed import ItemChange, ItemFeed
 def broker() -> Iterator[RunningBroker]:
     with start_broker({topics.ITEMS: 2}) as running:
         yield running
-
-
-@asynccontextmanager
-async def producing(broker: RunningBroker) -> AsyncIterator[AIOKafkaProducer]:
-    producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap)
-    await producer.start()
-    try:
-        yield producer
-    finally:
-        await producer.stop()
 
 
 def item(name: str, title: str = "thing") -> Item:
@@ -55,7 +44,7 @@ class Bad:
 
 
 async def test_load_gives_everything_that_the_topic_holds(broker: RunningBroker) -> None:
-    async with producing(broker) as producer:
+    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap) as producer:
         await put(producer, *(item(f"i{number}") for number in range(700)))
     loaded = await ItemFeed(broker.bootstrap, on_bad=Bad()).load()
     assert sorted(one.item_id for one in loaded) == sorted(f"i{number}" for number in range(700))
@@ -66,14 +55,14 @@ async def test_load_of_an_empty_topic_is_empty_and_ends(broker: RunningBroker) -
 
 
 async def test_load_takes_the_newest_of_each_item(broker: RunningBroker) -> None:
-    async with producing(broker) as producer:
+    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap) as producer:
         await put(producer, item("a", "old"), item("b"), item("a", "new"))
     loaded = await ItemFeed(broker.bootstrap, on_bad=Bad()).load()
     assert sorted((one.item_id, one.title) for one in loaded) == [("a", "new"), ("b", "thing")]
 
 
 async def test_load_tells_of_what_is_no_item_and_passes_over_nulls(broker: RunningBroker) -> None:
-    async with producing(broker) as producer:
+    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap) as producer:
         await put(producer, item("a"), b'{"item_id":"b"}', None, b"\xff", item("c"))
     bad = Bad()
     loaded = await ItemFeed(broker.bootstrap, on_bad=bad).load()
@@ -82,7 +71,7 @@ async def test_load_tells_of_what_is_no_item_and_passes_over_nulls(broker: Runni
 
 
 async def test_load_leaves_out_what_was_withdrawn_and_takes_back_what_is_offered_again(broker: RunningBroker) -> None:
-    async with producing(broker) as producer:
+    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap) as producer:
         for key, value in [("a", "old"), ("b", "old"), ("c", "old"), ("a", None), ("b", None), ("b", "new"), ("gone", None)]:
             sent = None if value is None else codec.encode(item(key, value))
             await producer.send_and_wait(topics.ITEMS, sent, key=key.encode(), partition=0)
@@ -116,7 +105,7 @@ async def test_follow_begins_with_all_and_goes_on_with_what_comes(broker: Runnin
                 came.clear()
                 await came.wait()
 
-    async with producing(broker) as producer:
+    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap) as producer:
         await put(producer, item("a", "old"))
         following = asyncio.create_task(ItemFeed(broker.bootstrap, on_bad=Bad()).follow(note))
         try:

@@ -48,15 +48,13 @@ async def test_labels_of_a_replay_carry_each_days_profile_once(small_log: Record
 async def test_labels_of_the_topic_leave_out_users_who_were_forgotten_since(tmp_path: Path) -> None:
     with start_broker({topics.LABELS: 1, topics.DEAD_LETTERS: 1}) as broker:
         bootstrap = broker.bootstrap
-        producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
-        await producer.start()
-        for number, user in enumerate("aab"):
-            await producer.send_and_wait(topics.LABELS, encode(label(number, user)), user.encode(), partition=0)
-        await producer.send_and_wait(topics.LABELS, b"no label", b"b", partition=0)
-        headers = [("error", FORGOTTEN.encode())]
-        await asyncio.sleep(0.01)  # the broker's next millisecond
-        await producer.send_and_wait(topics.DEAD_LETTERS, None, b"a", headers=headers)
-        await producer.stop()
+        async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+            for number, user in enumerate("aab"):
+                await producer.send_and_wait(topics.LABELS, encode(label(number, user)), user.encode(), partition=0)
+            await producer.send_and_wait(topics.LABELS, b"no label", b"b", partition=0)
+            headers = [("error", FORGOTTEN.encode())]
+            await asyncio.sleep(0.01)  # the broker's next millisecond
+            await producer.send_and_wait(topics.DEAD_LETTERS, None, b"a", headers=headers)
         found = await labels_of_topic(bootstrap)
     assert (found.labels, found.refused, found.forgotten) == ([label(2, "b")], 1, 2)
 

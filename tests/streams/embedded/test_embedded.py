@@ -132,19 +132,8 @@ def broker():
         yield running
 
 
-@contextlib.asynccontextmanager
-async def producing(broker: RunningBroker):
-    producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap)
-    await producer.start()
-    try:
-        yield producer
-    finally:
-        await producer.stop()
-
-
-@contextlib.asynccontextmanager
-async def consuming(broker: RunningBroker, *topics: str, group: str | None = None):
-    consumer = AIOKafkaConsumer(
+def consuming(broker: RunningBroker, *topics: str, group: str | None = None):
+    return AIOKafkaConsumer(
         *topics,
         bootstrap_servers=broker.bootstrap,
         group_id=group,
@@ -153,11 +142,6 @@ async def consuming(broker: RunningBroker, *topics: str, group: str | None = Non
         session_timeout_ms=2_000,  # a rebalance of the embedded broker takes a second less
         heartbeat_interval_ms=200,
     )
-    await consumer.start()
-    try:
-        yield consumer
-    finally:
-        await consumer.stop()
 
 
 async def read(consumer: AIOKafkaConsumer, count: int) -> list:
@@ -175,7 +159,7 @@ async def test_broker_keeps_order_keys_headers_nulls_and_timestamps(broker):
         (None, b"second", []),
         (b"u1", None, [("none", b"x")]),
     ]
-    async with producing(broker) as producer:
+    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap) as producer:
         for place, (key, value, headers) in enumerate(sent):
             await producer.send_and_wait(
                 "behaviour-events", value, key=key, headers=headers, partition=2, timestamp_ms=1_000 + place
@@ -202,7 +186,7 @@ async def test_broker_shares_partitions_out_when_a_consumer_joins_and_leaves(bro
 
 async def test_broker_keeps_committed_offsets_across_a_consumer_restart(broker):
     place = TopicPartition("behaviour-events", 1)
-    async with producing(broker) as producer:
+    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap) as producer:
         for number in range(10):
             await producer.send_and_wait("behaviour-events", b"%d" % number, partition=1)
     async with consuming(broker, "behaviour-events", group="profiles") as first:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import pytest
@@ -45,16 +44,6 @@ GOOD = [number for number in range(1, 9) if number not in {3, 5, 7}]
 
 
 # ---- on the embedded broker
-
-
-@asynccontextmanager
-async def producing(broker: RunningBroker, **options: Any) -> AsyncIterator[AIOKafkaProducer]:
-    producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap, linger_ms=1, **options)
-    await producer.start()
-    try:
-        yield producer
-    finally:
-        await producer.stop()
 
 
 async def nothing_consumed() -> Mapping[int, int]:
@@ -100,7 +89,7 @@ def twice() -> Twice:
 
 async def _play_twice(broker: RunningBroker) -> Twice:
     progress: list[int] = []
-    async with producing(broker) as producer:
+    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap) as producer:
         replaying = new_replay(producer, dict.fromkeys(NUMBERS, 0), progress)
         await replaying.items([ITEM])
         await replaying.attributes(CHANGES)
@@ -163,7 +152,7 @@ def test_catalogue_and_attributes_go_to_their_topics_and_users_to_the_partition_
 
 async def test_broker_that_goes_away_is_unavailable_and_not_a_traceback_of_kafka() -> None:
     with start_broker({topics.EVENTS: len(NUMBERS)}) as broker:
-        async with producing(broker, request_timeout_ms=500) as producer:
+        async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap, request_timeout_ms=500) as producer:
             broker.stop()
             with pytest.raises(BrokerUnavailable):
                 await new_replay(producer, dict.fromkeys(NUMBERS, 0)).events(enumerate(LINES, start=1))

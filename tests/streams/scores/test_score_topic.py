@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
 
 import pytest
 import redis.asyncio
@@ -33,16 +32,6 @@ def broker() -> Iterator[RunningBroker]:
         yield running
 
 
-@asynccontextmanager
-async def producing(broker: RunningBroker) -> AsyncIterator[AIOKafkaProducer]:
-    producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap)
-    await producer.start()
-    try:
-        yield producer
-    finally:
-        await producer.stop()
-
-
 def dream(seed: int) -> Imagined:
     return imagined(Asked("m", 1), "d", cue_of(Digest()), n=1, seed=seed, titles=(f"title {seed}",))
 
@@ -51,7 +40,7 @@ async def test_worker_that_starts_knows_what_another_one_was_answered(broker: Ru
     first = ScoreLog(cache_bytes=PLENTY, pending_bytes=PLENTY)
     for seed in range(300):
         first.add(dream(seed))
-    async with producing(broker) as producer:
+    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap) as producer:
         await ScoreWriter(first, producer_of(lambda: producer), record_s=10.0, clock=time).write()
     assert first.counts["sent"] == 300
     log = ScoreLog(cache_bytes=PLENTY)
@@ -67,7 +56,7 @@ async def test_records_that_lie_are_refused_and_counted_and_the_others_believed(
         (b"", b"\xff\x00"),
         (dream(1).address.encode(), b"{}"),
     ]
-    async with producing(broker) as producer:
+    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap) as producer:
         for key, told in [*lies, (dream(1).address.encode(), value)]:
             await producer.send_and_wait(topics.SCORES, told, key=key, partition=0)
         await producer.send_and_wait(topics.SCORES, None, key=dream(1).address.encode(), partition=0)
@@ -77,7 +66,7 @@ async def test_records_that_lie_are_refused_and_counted_and_the_others_believed(
 
 
 async def test_only_the_newest_records_are_read_and_for_a_bounded_time(broker: RunningBroker) -> None:
-    async with producing(broker) as producer:
+    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap) as producer:
         for seed in range(40):
             key = dream(seed).address.encode()
             await producer.send_and_wait(topics.SCORES, encode_record(dream(seed)), key=key, partition=seed % 2)
