@@ -37,6 +37,7 @@ def without_repeats(
                 continue
             if first != record.offset:
                 partition.counts["redriven"] += 1
+            if partition.redriven.get(origin) != record.offset:  # a zombie's note of it may be lost with Redis: have our own
                 partition.redriven.put(origin, record.offset)
         kept.append(record)
     return kept

@@ -17,7 +17,7 @@ from models.profiles.policy import WindowPolicy
 from streams import codec, topics
 from streams.agents.limits import ProfilesLimits
 from streams.agents.profiles import ProfilesWorker
-from streams.keys import profile_key
+from streams.keys import profile_key, redriven_key
 from streams.knowledge import Knowledge
 from streams.marks import REDRIVEN_HEADER, forgotten_of
 from streams.partition import Rules
@@ -166,6 +166,18 @@ async def test_record_whose_owner_died_after_noting_it_and_before_its_checkpoint
     await second.take(chunk(redriven(3, LOST), redriven(4, LOST)))
     await house.end(second)
     assert await house.events_of("u") == 1
+
+
+async def test_repeat_is_passed_over_though_redis_lost_the_note_of_an_owner_before(house: House) -> None:
+    first = await house.worker(Dying(house.client, tenant="t"), checkpoint_events=1)
+    with pytest.raises(Died):
+        await first.take(chunk(redriven(3, LOST)))
+    second = await house.worker()
+    await second.take(chunk(redriven(3, LOST), *BETWEEN))
+    await house.client.delete(redriven_key("t", 0, ORIGIN.decode()))
+    await second.take(chunk(redriven(24, LOST)))
+    await house.end(second)
+    assert await house.events_of("u") == 1 + len(BETWEEN)
 
 
 async def test_record_that_is_only_known_to_be_sent_is_applied(house: House) -> None:
