@@ -86,6 +86,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "judge.prior_count": (0.001, 1_000_000),
     "judge.label_share": (0, 1),
     "judge.nearness": (0.1, 100),
+    "judge.surprise": (0.1, 100),
     "judge.sighting": (0.001, 1_000_000),
     "judge.related_share": (0, 1000),
     "judge.related_count": (1, 1000),

@@ -8,8 +8,9 @@ Things whose words mean much the same say a little, however different the words:
 together, so that a long history of vaguely related things proves nothing. How much better or worse alike things were liked
 than the rest counts once more: averages over many ratings lie close together.
 Unexpectedness is how rare the item's category labels are in the history (new ones count 1: Definition 1, papers.md 1.2), and
-how far its words are from the nearest thing in it; less for the next thing of a series. What the person has had already is
-held against the rest of the history, and its score is below that of anything else: it is no discovery.
+how far its words are from the nearest thing in it, drawn towards the known; less for the next thing of a series.
+What the person has had already is held against the rest of the history, and its score is below that of anything else: it is
+no discovery.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def judge(offer: Offer, portrait: Portrait, opinion: Opinion | None, policy: Jud
     new = None if new is None else new * (1.0 - policy.series_share * kin.series)
     score = combine(Parts(relevance=relevance, unexpectedness=new, novelty=0.0 if kin.same else None), policy.combine)
     if kin.same:
-        score, new = policy.had_share * score, policy.had_share * (new or 0.0)
+        score, new = policy.had_share * score, policy.had_share**policy.surprise * (new or 0.0)
     same = portrait.had[min(kin.same)] if kin.same else None
     return Judgement(
         serendipity=round(score, DIGITS),
@@ -102,7 +103,7 @@ def _unexpectedness(had: Sequence[Trait], features: Bag, labels: tuple[str, ...]
         nearest = max(cosine(one, features) for one in named)
         parts.append((1.0 - policy.category_share, 1.0 - nearest**policy.nearness))
     total = math.fsum(weight for weight, _ in parts)
-    return math.fsum(weight * value for weight, value in parts) / total if total else None
+    return float((math.fsum(weight * value for weight, value in parts) / total) ** policy.surprise) if total else None
 
 
 def _rareness(labels: tuple[str, ...], past: Sequence[tuple[set[str], float]], sighting: float) -> float:

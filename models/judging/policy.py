@@ -23,8 +23,9 @@ class TastePolicy:
     spread_share: float = 0.4  # of the scale: this far from the average is liked or disliked wholly
     chosen: float = 0.4  # like of what got the average rating: it was chosen, after all
     unrated: float = 0.8  # like of what was had and not rated
-    half_life_days: float = 90.0  # after which a past thing counts half as much as the newest: a season
-    oldest_share: float = 0.25  # it never counts less: tastes last
+    # After which a past thing counts half as much as the newest: a year. At a season a history of years was hardly any.
+    half_life_days: float = 365.0
+    oldest_share: float = 0.5  # it never counts less: tastes last
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +61,19 @@ class HomePolicy:
 class JudgePolicy:
     """How a judgement is made of what is known."""
 
-    prior: float = 0.3  # relevance to someone of whom nothing is known: under one half, most things are not for most people
+    # Relevance to someone of whom nothing is known: under one half, most things are not for most people. With the
+    # doubt below, what is tied to nothing ends near one half of serendipity, however unexpected.
+    prior: float = 0.25
     prior_count: float = 0.3  # alike things that the prior counts as: one thing exactly alike outweighs it
-    doubt_count: float = 0.05  # times ln(1 + things) that are not alike count against: 0.1 at 10 things, 0.3 at 1,000
+    doubt_count: float = 0.1  # times ln(1 + things) that are not alike count against: 0.2 at 10 things, 0.7 at 1,000
     # Times the difference between how alike things and all things were liked: 0 for histories without ratings. At 0, 300
     # simulated film ratings moved relevance half as much as their genres moved unexpectedness; at 1 about as much.
     contrast: float = 1.0
     label_share: float = 0.5  # likeness of two things with the same category and no word in common
-    nearness: float = 2.0  # exponent of likeness: what is half as alike says a quarter as much
+    nearness: float = 1.5  # exponent of likeness: what is half as alike says a third as much
+    # Exponent of unexpectedness: above 1 what is partly known is nearer to the wholly known, and more of the same ends
+    # below one half of serendipity, however relevant.
+    surprise: float = 1.5
     category_share: float = 0.75  # of unexpectedness, the rest is distance; as in a slate (0.6 to 0.2)
     # Strength of one sighting of a category label: the more, the deeper the step from none (unexpectedness 1) to one (of 10
     # things 0.33 at 100, 0.48 at 10, 0.71 at 1). Definition 1 knows only that step; shares of a long history count, too.
@@ -76,7 +82,8 @@ class JudgePolicy:
     sighting: float = 100.0
     # Of one thing exactly alike, what the nearest things in meaning say together. At 0.3 the same AUC rose on to .643 and .753
     # (0.15: .639 and .750; 0.6: .634 and .753); each thing on its own, without a count, drowned what shared words say.
-    related_share: float = 0.3
+    # Since likeness says more (`nearness`), 0.2 is as good.
+    related_share: float = 0.2
     related_count: int = 3  # how many those are
     # Of unexpectedness, what the next thing of a series loses; half of it on another shelf. Who had the one expects the other.
     series_share: float = 0.6

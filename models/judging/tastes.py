@@ -52,7 +52,7 @@ def _guessed_scale(highest: float, *, is_all_rated: bool) -> float:
 def recency(times_ms: Sequence[float | None], policy: TastePolicy) -> list[float]:
     """What each thing counts for its age, the newest 1; what has no time counts as new.
 
-    >>> recency([0.0, 90.0 * DAY_MS, None], TastePolicy())
+    >>> recency([0.0, 365.0 * DAY_MS, None], TastePolicy())
     [0.5, 1.0, 1.0]
     """
     newest = max((time for time in times_ms if time is not None), default=0.0)

@@ -131,7 +131,27 @@ def test_judge_of_a_usual_label_is_less_unexpected_than_of_a_rare_than_of_a_new_
     person = Person(history=tuple(Past(title=f"film {place}", category=label) for place, label in enumerate(labels)))
     found = [judged(Offer(title="Heat", category=label), person).unexpectedness for label in ("Drama", "Western", "Noir")]
     drama, western, noir = (value or 0.0 for value in found)
-    assert drama < western - 0.1 < noir - 0.2
+    assert drama < western - 0.05 < noir - 0.2
+
+
+def test_judge_of_years_of_history_is_nearly_as_relevant_as_of_one_without_times() -> None:
+    year_ms = 365 * 86_400_000.0
+
+    def relevance(*, gap_ms: float | None) -> float:
+        history = tuple(
+            Past(title=f"film {place}", category="Noir", ts_ms=None if gap_ms is None else place * gap_ms)
+            for place in range(6)
+        )
+        return judged(Offer(title="Heat", category="Noir"), Person(history=history)).relevance
+
+    assert relevance(gap_ms=year_ms) > relevance(gap_ms=None) - 0.1
+
+
+def test_judge_of_a_stray_is_below_one_half_and_of_a_tied_item_of_a_new_kind_above() -> None:
+    titles = ("Sourdough starter", "Rye bread flour", "Bread tin", "Wheat bread flour", "Bread yeast")
+    person = Person(history=tuple(Past(title=title, category="Baking", rating=5.0) for title in titles))
+    tied, stray = (judged(Offer(title=title, category="Books"), person) for title in ("Sourdough bread", "Hedge fund wizards"))
+    assert stray.serendipity < 0.5 < tied.serendipity
 
 
 def test_judge_of_a_new_combination_of_known_labels_is_more_unexpected_than_of_a_known_one() -> None:

@@ -174,7 +174,7 @@ def _judged(probe: dict[str, Any]) -> dict[str, Judgement]:
 
 
 def test_probes_that_people_would_agree_on_hold() -> None:
-    """117 of 122 hold, 116 before names were looked at; of those about what a person had again, all."""
+    """119 of 122 hold, 116 before names were looked at; of those about what a person had again, all."""
     held, again = [], []
     for probe in PROBES:
         found = _judged(probe)
@@ -184,6 +184,6 @@ def test_probes_that_people_would_agree_on_hold() -> None:
             held.append(is_held)
             if "again" in less:
                 again.append(is_held)
-    assert sum(held) >= 117
+    assert sum(held) >= 119
     assert len(held) == 122
     assert all(again)
