@@ -9,7 +9,6 @@ Source: papers.md 2.7.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 from msgspec import Struct
@@ -18,9 +17,6 @@ from numpy.typing import NDArray
 from models.judging.buffer import BufferPolicy, Labelled, training_set
 from models.judging.gate import Milestone, milestone
 from models.judging.logistic import Logistic, fit
-
-Level = Literal["excellent", "good", "bad"]
-Grade = bool | Level
 
 FOLDS = 5  # of the held-out check: each label is judged once by a judge that has not seen its user
 
@@ -44,15 +40,6 @@ class CooperativeJudge(Struct, frozen=True, kw_only=True):
         found = np.stack([self.judges[name].probability(inputs) for name in sorted(self.judges)])
         least: NDArray[np.float64] = found.min(axis=0)
         return least
-
-
-def qualifies(grades: Mapping[str, Grade]) -> bool:
-    """Whether an output passes all criteria: yes where the answer is yes or no, excellent or good where there are levels.
-
-    >>> qualifies({"relevance": True, "truth": "good"}), qualifies({"relevance": True, "truth": "bad"}), qualifies({})
-    (True, False, False)
-    """
-    return bool(grades) and all(grade is True or grade in ("excellent", "good") for grade in grades.values())
 
 
 def train(labelled: Iterable[Labelled], policy: BufferPolicy, *, seed: int, fewest: int = 8) -> CooperativeJudge:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from models.errors import JudgeRefused
 from models.judging.buffer import BufferPolicy, Labelled, training_set
-from models.judging.cooperative import qualifies, train
+from models.judging.cooperative import train
 from models.judging.gate import GatePolicy, is_clearly_worse, milestone, require
 from models.judging.logistic import fit
 
@@ -144,12 +144,6 @@ def test_criterion_with_too_few_labels_of_a_kind_gets_no_judge() -> None:
 def test_judge_without_judges_refuses_to_score() -> None:
     with pytest.raises(ValueError, match="none has been trained"):
         train([], BufferPolicy(), seed=0).scores([[0.0]])
-
-
-def test_levels_and_answers_qualify_only_together() -> None:
-    assert qualifies({"relevance": True, "truth": "excellent"})
-    assert not qualifies({"relevance": False, "truth": "excellent"})
-    assert not qualifies({"relevance": True, "truth": "bad"})
 
 
 @pytest.mark.parametrize(
