@@ -6,12 +6,12 @@ import os
 import platform
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
+from streams.cli.extras import need_train
 from streams.cli.options import json_option, print_json
 from streams.cli.train_align import align_command
 from streams.cli.train_data import data
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_WRONG_USE = 2
 _RECENT_DAYS = 28  # of the training part, for the popularity that the card compares with
 
 
@@ -94,12 +93,7 @@ def sft(
     as_json: bool,
 ) -> None:
     """Teach SerenGPT the titles that were wanted next, on the first part of a log, and write a checkpoint to --out."""
-    missing = [module for module in ("torch", "transformers") if find_spec(module) is None]
-    if missing:
-        click.echo(
-            f"error: seren train sft needs {' and '.join(missing)}; install the extra: pip install 'seren[train]'", err=True
-        )
-        sys.exit(_WRONG_USE)
+    need_train("seren train sft", "torch", "transformers")
     from dataclasses import replace
 
     import torch

@@ -6,13 +6,13 @@ import hashlib
 import sys
 import time
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from models.pretrained import serengpt_folder
+from streams.cli.extras import need_train
 from streams.cli.options import json_option, print_json
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def align_command(
     as_json: bool,
 ) -> None:
     """Align SerenGPT with judged titles (LoRA, merged, converted); `accelerate launch -m streams train align` spreads it."""
-    _check_extra()
+    need_train("seren train align", *_NEEDS)
     import torch
     from msgspec import to_builtins
     from rich.console import Console
@@ -95,15 +95,6 @@ def align_command(
             f"{aligned.manifest.name} in {out}: {method}, {aligned.rows:,} rows, {aligned.steps} steps, "
             f"loss {aligned.first_loss:.3f} to {aligned.last_loss:.3f}, {seconds:.0f} s"
         )
-
-
-def _check_extra() -> None:
-    missing = [module for module in _NEEDS if find_spec(module) is None]
-    if missing:
-        click.echo(
-            f"error: seren train align needs {' and '.join(missing)}; install the extra: pip install 'seren[train]'", err=True
-        )
-        sys.exit(2)
 
 
 def _one(pairs: Path | None, samples: Path | None) -> Path:

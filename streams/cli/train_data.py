@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from streams.cli.extras import need_train
 from streams.cli.options import config_option, json_option, print_json, settings_of, utc_ms
 from streams.cli.progress import progress
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from streams.recorded.logs import RecordedLog
 
 CARD = "README.md"
-_WRONG_USE = 2
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -30,13 +29,6 @@ class _Given(NamedTuple):
     found: FoundLabels
     origin: str
     split: TimeSplit | None
-
-
-def need_pyarrow(command: str) -> None:
-    """Ends the program with what to install where the extra is missing."""
-    if find_spec("pyarrow") is None:
-        click.echo(f"error: {command} needs pyarrow; install the extra: pip install 'seren[train]'", err=True)
-        sys.exit(_WRONG_USE)
 
 
 @click.command("data")
@@ -67,7 +59,7 @@ def data(
     if sum((log is not None, bool(files), topic)) > 1:
         message = "--log, --labels and --topic are three places to take labels from; name one"
         raise click.UsageError(message)
-    need_pyarrow("seren train data")
+    need_train("seren train data", "pyarrow")
     from models.alignment.card import data_card, summary
     from models.alignment.dataset import dataset
     from streams.alignment.files import SAMPLES, write_samples

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streams.cli.extras import need_train
 from streams.cli.options import config_option, json_option, print_json, settings_of
 from streams.cli.progress import progress
-from streams.cli.train_data import need_pyarrow
 from streams.cli.train_verdicts import alone_option, model_option
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def denoise(
     A judge for each criterion (wanted, unexpected, a real thing, and the whole) is trained on the labels of all rounds. The
     one of the round before is first held against the new labels. Below `alignment.gate` nothing is written.
     """
-    need_pyarrow("seren train denoise")
+    need_train("seren train denoise", "pyarrow")
     from models.alignment.denoising import WHOLE, labelled, with_people, with_scores
     from models.judging.cooperative import train
     from models.judging.gate import require

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streams.cli.extras import need_train
 from streams.cli.options import config_option, json_option, settings_of
 from streams.cli.outcome import end
 from streams.cli.progress import progress
-from streams.cli.train_data import need_pyarrow
 from streams.cli.train_verdicts import QUESTIONS, alone_option, chosen_judge, judge_option
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def pairs(
     if bool(files) != bool(asked_before):
         message = "--decisions and --questions belong together: the answers, and what was asked"
         raise click.UsageError(message)
-    need_pyarrow("seren train pairs")
+    need_train("seren train pairs", "pyarrow")
     from models.alignment.prompts import prompts_of
     from streams.alignment.files import PAIRS, SAMPLES, read_samples, write_pairs
     from streams.alignment.labelling.decisions import write_questions

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from datetime import datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from streams.cli.extras import need_train
 from streams.cli.options import json_option, print_json, utc_ms
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def refresh_command(
     It then ranks days after the cut. `seren evaluate ranking --rolling` measures a folder of dated ones; `seren evaluate gate`
     and `seren models add` and `promote` let one serve.
     """
-    _check_extra()
+    need_train("seren train refresh", "torch", "transformers")
     import torch
     from msgspec import to_builtins
     from rich.console import Console
@@ -102,16 +102,6 @@ def refresh_command(
         raise click.UsageError(message) from error
     if as_json:
         print_json({"folder": str(out), "refreshed": to_builtins(records)})
-
-
-def _check_extra() -> None:
-    missing = [module for module in ("torch", "transformers") if find_spec(module) is None]
-    if missing:
-        click.echo(
-            f"error: seren train refresh needs {' and '.join(missing)}; install the extra: pip install 'seren[train]'",
-            err=True,
-        )
-        sys.exit(2)
 
 
 def _refresh(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from streams.cli.extras import need_train
 from streams.cli.options import json_option, print_json
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -32,6 +33,7 @@ def sasrec(
     as_json: bool,
 ) -> None:
     """Train SASRec on the first part of a log, one setting changed after the other; the best on validation goes to --out."""
+    need_train("seren train sasrec", "torch")
     import torch
     from rich.console import Console
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from streams.cli.extras import need_train
 from streams.cli.options import json_option, print_json
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def small(
     *, log: Path | None, out: Path, seed: int, threads: int, size: str, steps: int | None, ablation: bool, as_json: bool
 ) -> None:
     """Data, SFT, pairs, IPO, measures, gate. What was done before is skipped; a stage that was stopped goes on."""
+    need_train("seren train small", "pyarrow", "torch", "transformers", "trl", "peft", "datasets")
     from msgspec import to_builtins
 
     from models.pretrained import serengpt_folder

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from streams.cli.extras import need_train
 from streams.cli.options import json_option, print_json
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -25,6 +26,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @json_option
 def tower(folder: Path | None, out: Path, name: str, steps: int | None, seed: int | None, as_json: bool) -> None:
     """Train the tower on the first part of a log and write it to --out."""
+    need_train("seren train tower", "torch")
     from rich.console import Console
     from rich.progress import Progress
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from streams.cli.extras import need_train
 from streams.cli.options import config_option, json_option, settings_of
 from streams.cli.outcome import end
 from streams.cli.progress import progress
-from streams.cli.train_data import need_pyarrow
 
 if TYPE_CHECKING:
     from models.alignment.records import AlignmentSample
@@ -80,7 +80,7 @@ def verdicts(
     as_json: bool,
 ) -> None:
     """Ask a judge whether samples of the training parts are serendipitous, and write the questions for `seren label`."""
-    need_pyarrow("seren train verdicts")
+    need_train("seren train verdicts", "pyarrow")
     from models.alignment.decisions import question_of_sample
     from models.alignment.denoising import drawn, with_verdicts
     from streams.alignment.files import SAMPLES, read_samples, write_samples

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
+from streams.cli.extras import need_train
 from streams.cli.options import json_option, print_json
-
-_WRONG_USE = 2
 
 
 @click.command("words")
@@ -19,9 +16,7 @@ _WRONG_USE = 2
 @json_option
 def words_command(*, wordnet: Path, out: Path, as_json: bool) -> None:
     """Make word vectors of the data files in the folder WORDNET (Debian: package wordnet-base, /usr/share/wordnet)."""
-    if find_spec("torch") is None:
-        click.echo("error: seren train words needs torch; install the extra: pip install 'seren[train]'", err=True)
-        sys.exit(_WRONG_USE)
+    need_train("seren train words", "torch")
     from rich.console import Console
 
     from models.training.words import WordPlan, word_vectors

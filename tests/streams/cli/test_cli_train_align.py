@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import streams.cli.train_align
+import streams.cli.extras
 from streams.cli.train import train_group
 
 
@@ -12,7 +12,7 @@ def test_train_align_without_trl_names_the_extra(monkeypatch: pytest.MonkeyPatch
     def find_spec(name: str) -> ModuleSpec | None:
         return None if name == "trl" else ModuleSpec(name, None)
 
-    monkeypatch.setattr(streams.cli.train_align, "find_spec", find_spec)
+    monkeypatch.setattr(streams.cli.extras, "find_spec", find_spec)
     result = CliRunner().invoke(train_group, ["align", "--out", str(tmp_path / "model")])
     assert result.exit_code == 2
     assert result.stderr == "error: seren train align needs trl; install the extra: pip install 'seren[train]'\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import streams.cli.train_refresh
+import streams.cli.extras
 from models.errors import CheckpointError
 from models.profiles import ProfilePolicy
 from models.profiles.policy import DAY_MS
@@ -108,7 +108,7 @@ def test_train_refresh_without_torch_names_the_extra(monkeypatch: pytest.MonkeyP
     def find_spec(name: str) -> ModuleSpec | None:
         return None if name == "torch" else ModuleSpec(name, None)
 
-    monkeypatch.setattr(streams.cli.train_refresh, "find_spec", find_spec)
+    monkeypatch.setattr(streams.cli.extras, "find_spec", find_spec)
     result = CliRunner().invoke(train_group, ["refresh", "--out", str(tmp_path / "model")])
     assert result.exit_code == 2
     assert result.stderr == "error: seren train refresh needs torch; install the extra: pip install 'seren[train]'\n"
