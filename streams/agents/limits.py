@@ -23,7 +23,7 @@ class ProfilesLimits:
     # a broken disk): the worker stops instead of burying everybody's events.
     max_unreadable: int = 1_000
     profile_ttl_days: float = 400.0  # a user who stays away longer is forgotten
-    release_s: float = 60.0  # how long a rebalance may wait for the last checkpoint: 0.2 x max.poll.interval
+    release_s: float = 60.0  # how long a rebalance may wait for the last checkpoint: at most 0.2 x max.poll.interval
     idle_s: float = 10.0  # a checkpoint after this long without news; by then it is noticed that Redis restarted
     # What Redis has acknowledged is on disk after this. An append-only file that is flushed every second may lose 2 s when the
     # disk is slow; the third is for clocks.

@@ -50,7 +50,9 @@ def through_faust(log: RecordedLog, work: Workload, *, runs: int) -> list[Figure
             cpu_s, wall_s = asyncio.run(_once(log, work, servers, Path(folder)))
         return {"worker on Faust": len(work.lines) / cpu_s, "worker on Faust, wall": len(work.lines) / wall_s}
 
-    what = "one `seren worker profiles` process, by its own CPU time: fetch, Faust, decode, apply, checkpoints every second"
+    what = (
+        "one `seren worker profiles` process, by its own CPU time: fetch, Faust, decode, apply, checkpoints every half second"
+    )
     wall = "the same run by wall time, while broker, Redis and replay share the machine"
     meanings = {
         "worker on Faust": Meaning("events/s per core", what),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -218,3 +219,20 @@ async def test_start_of_a_client_that_the_broker_refuses_is_no_outage(
         await start(client)
     await client.stop()
     assert not caught.value.retriable
+
+
+def test_worker_joins_its_group_as_configured_and_lets_go_within_a_fifth_of_the_poll_interval() -> None:
+    show = (
+        "import json, os; from streams.agents.limits import ProfilesLimits; from streams.config import load_settings\n"
+        "from tests.streams.start_walk import KINDS\n"
+        "confs = [made(load_settings(None, os.environ)).conf for made in KINDS.values()]\n"
+        "print(json.dumps([[c.consumer_group_instance_id, c.broker_session_timeout, c.broker_max_poll_interval,"
+        " ProfilesLimits().release_s] for c in confs]))"
+    )
+    configured = os.environ | {"SEREN_KAFKA_INSTANCE_ID": "seren-7", "SEREN_KAFKA_SESSION_TIMEOUT_S": "45"}
+    done = subprocess.run([sys.executable, "-c", show], cwd=ROOT, env=configured, capture_output=True, text=True, check=True)
+    workers = json.loads(done.stdout.splitlines()[-1])
+    assert len(workers) == 3
+    for instance, session_s, poll_s, release_s in workers:
+        assert (instance, session_s) == ("seren-7", 45.0)
+        assert 0 < release_s <= 0.2 * poll_s
