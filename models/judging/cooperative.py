@@ -14,8 +14,9 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from models.errors import JudgeRefused
 from models.judging.buffer import BufferPolicy, Labelled, training_set
-from models.judging.gate import Milestone, milestone
+from models.judging.gate import GatePolicy, Milestone, milestone, require
 from models.judging.logistic import Logistic, fit
 
 FOLDS = 5  # of the held-out check: each label is judged once by a judge that has not seen its user
@@ -66,6 +67,23 @@ def train(labelled: Iterable[Labelled], policy: BufferPolicy, *, seed: int, fewe
         milestones.append(held_out(criterion, chosen, seed=seed))
         judges[criterion] = _fitted(chosen)
     return CooperativeJudge(judges=judges, milestones=tuple(milestones), round=newest)
+
+
+def admitted(judge: CooperativeJudge, policy: GatePolicy) -> tuple[CooperativeJudge, tuple[str, ...]]:
+    """The judge without the criteria that its milestones hold below the gate, and why each of these is not used.
+
+    Their milestones stay: the next round is told what they were worth.
+    """
+    judges: dict[str, Logistic] = {}
+    refused: list[str] = []
+    for found in judge.milestones:
+        try:
+            require(found, policy)
+        except JudgeRefused as error:
+            refused.append(str(error))
+        else:
+            judges[found.criterion] = judge.judges[found.criterion]
+    return CooperativeJudge(judges=judges, milestones=judge.milestones, round=judge.round), tuple(refused)
 
 
 def held_out(criterion: str, labelled: Sequence[Labelled], *, seed: int) -> Milestone:

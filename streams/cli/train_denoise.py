@@ -59,11 +59,12 @@ def denoise(
     """Learn from people's decisions which samples are noise, and score all samples of the training parts.
 
     A judge for each criterion (wanted, unexpected, a real thing, and the whole) is trained on the labels of all rounds. The
-    one of the round before is first held against the new labels. Below `alignment.gate` nothing is written.
+    one of the round before is first held against the new labels. A criterion below `alignment.gate` is not used; where the
+    whole is below it, nothing is written.
     """
     need_train("seren train denoise", "pyarrow")
     from models.alignment.denoising import WHOLE, labelled, with_people, with_scores
-    from models.judging.cooperative import train
+    from models.judging.cooperative import admitted, train
     from models.judging.gate import require
     from streams.alignment.files import SAMPLES, read_samples, write_samples
     from streams.alignment.judge_folder import read_buffer, read_judge, write_judge
@@ -78,13 +79,14 @@ def denoise(
     number = max((one.round for one in buffer), default=0) + 1
     fresh = labelled(samples, inputs, decisions, number=number)
     checked = _checked(before, fresh, settings, seed=seed)
-    judge = train([*buffer, *fresh], policy.buffer, seed=seed, fewest=policy.gate.each_label)
-    whole = [found for found in judge.milestones if found.criterion == WHOLE]
+    trained = train([*buffer, *fresh], policy.buffer, seed=seed, fewest=policy.gate.each_label)
+    whole = [found for found in trained.milestones if found.criterion == WHOLE]
     require(whole[0] if whole else _nothing(fresh), policy.gate)
+    judge, refused = admitted(trained, policy.gate)
     scored = with_scores(samples, _scores(judge, samples, inputs))
     write_judge(folder, judge, [*buffer, *fresh])
     write_samples(out / SAMPLES, scored)
-    outcome = _outcome(judge, scored, checked, number=number)
+    outcome = _outcome(judge, scored, checked, number=number) | {"not_used": refused}
     if as_json:
         print_json({"folder": str(out), **outcome})
     else:
@@ -124,7 +126,7 @@ def _checked(before: CooperativeJudge | None, fresh: list[Labelled], settings: S
     rows = []
     for was in before.milestones:
         new = [one for one in fresh if one.criterion == was.criterion]
-        if not new:
+        if not new or was.criterion not in before.judges:
             continue
         scores = before.judges[was.criterion].probability([one.inputs for one in new]).tolist()
         now = milestone(was.criterion, scores, [one.label for one in new], [one.user_id for one in new], seed=seed)
@@ -189,6 +191,8 @@ def _show(outcome: dict[str, Any], out: Path) -> None:
     ]
     title = f"Round {outcome['round']}: {outcome['pass']:,} of {outcome['training_samples']:,} training samples pass, in {out}"
     show_table(title, ("criterion", "labels", "yes", "AUC held out", "AP", "kappa"), rows)
+    for refused in outcome["not_used"]:
+        click.echo(f"seren: {refused}", err=True)
     for one in outcome["before_on_new_labels"]:
         if one["is_clearly_worse"]:
             click.echo(

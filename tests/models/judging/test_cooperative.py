@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from models.errors import JudgeRefused
 from models.judging.buffer import BufferPolicy, Labelled, training_set
-from models.judging.cooperative import train
+from models.judging.cooperative import admitted, train
 from models.judging.gate import GatePolicy, is_clearly_worse, milestone, require
 from models.judging.logistic import fit
 
@@ -135,6 +135,17 @@ def test_case_must_pass_all_criteria() -> None:
     assert set(judge.judges) == {"relevance", "reality"}
     inputs = [[1.0, 0.5]]
     assert judge.scores(inputs)[0] == min(float(one.probability(inputs)[0]) for one in judge.judges.values())
+
+
+def test_criterion_below_the_gate_is_not_used_is_named_and_keeps_its_milestone() -> None:
+    told, dice = _told(300, 0.1), _told(300, 1e6, criterion="reality", start=2000)
+    trained = train([*told, *dice], BufferPolicy(), seed=0)
+    judge, refused = admitted(trained, GatePolicy())
+    assert set(judge.judges) == {"relevance"}
+    assert [one.split(":")[0] for one in refused] == ["judge of reality"]
+    assert judge.milestones == trained.milestones
+    alone = train(told, BufferPolicy(), seed=0)
+    assert judge.scores([[1.0, 0.5], [0.0, 0.5]]) == pytest.approx(alone.scores([[1.0, 0.5], [0.0, 0.5]]), abs=0.05)
 
 
 def test_criterion_with_too_few_labels_of_a_kind_gets_no_judge() -> None:
